@@ -1,0 +1,191 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+
+namespace basin::base {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void ThrowSystem(std::string_view action, const fs::path& path, int error) {
+  throw DataError(
+      Text("cannot ", action, " ", path.string(), ": ", std::generic_category().message(error)));
+}
+
+// A descriptor that closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int value) : value_(value) {}
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
+int OpenForReading(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) ThrowSystem("open", path, errno);
+  return descriptor;
+}
+
+size_t SizeOfOpenFile(const Descriptor& file, const fs::path& path) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) ThrowSystem("examine", path, errno);
+  if (S_ISDIR(status.st_mode)) ThrowSystem("read", path, EISDIR);
+  return static_cast<size_t>(status.st_size);
+}
+
+fs::path FolderOf(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// A rename survives a power cut only once its folder is on disk too.
+void SyncFolder(const fs::path& folder) {
+  const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.get() < 0) {
+    if (errno == EACCES)
+      return;  // a folder may be writable but not readable; then there is nothing to sync with
+    ThrowSystem("open the folder", folder, errno);
+  }
+  // Some network file systems know no fsync of folders and say so with EINVAL.
+  if (::fsync(descriptor.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
+    ThrowSystem("sync the folder", folder, errno);
+  }
+}
+
+// Unique in this process by the counter and on this host by the process id.
+fs::path TemporaryNameFor(const fs::path& path) {
+  static std::atomic<uint64_t> counter{0};
+  fs::path name = path;
+  name += Text(".tmp.", ::getpid(), ".", counter.fetch_add(1));
+  return name;
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+  if (!path_.has_filename())
+    throw DataError(Text("cannot write '", path_.string(), "': it names no file"));
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+  do {  // a killed process, or one on another host, may have left or hold this very name: take the
+        // next
+    temporary_ = TemporaryNameFor(path_);
+    descriptor_ = ::open(temporary_.c_str(), kFlags, 0666);
+  } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
+  if (descriptor_ < 0) ThrowSystem("create", path_, errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::Write(std::span<const std::byte> bytes) {
+  BASIN_CHECK(descriptor_ >= 0, path_.string(), " is already committed");
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) ThrowSystem("write", path_, errno);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
+
+void AtomicFile::Write(std::string_view text) {
+  Write(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+void AtomicFile::Commit() {
+  BASIN_CHECK(descriptor_ >= 0, path_.string(), " is already committed");
+  if (::fsync(descriptor_) != 0) ThrowSystem("sync", path_, errno);
+  // On network file systems close is where a full disk is reported.
+  if (::close(std::exchange(descriptor_, -1)) != 0) ThrowSystem("close", path_, errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) ThrowSystem("put into place", path_, errno);
+  temporary_.clear();
+  SyncFolder(FolderOf(path_));
+}
+
+void WriteFileAtomically(const fs::path& path, std::string_view content) {
+  std::error_code error;
+  fs::create_directories(FolderOf(path), error);
+  if (error) ThrowSystem("create the folder", FolderOf(path), error.value());
+  AtomicFile file(path);
+  file.Write(content);
+  file.Commit();
+}
+
+std::string ReadFile(const fs::path& path) {
+  const Descriptor file(OpenForReading(path));
+  // The size is only a hint: files of /proc say 0, and a growing file is longer than it said.
+  std::string content(SizeOfOpenFile(file, path) + 1, '\0');
+  size_t used = 0;
+  while (true) {
+    if (used == content.size()) content.resize(2 * content.size());
+    const ssize_t count = ::read(file.get(), content.data() + used, content.size() - used);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) ThrowSystem("read", path, errno);
+    if (count == 0) break;
+    used += static_cast<size_t>(count);
+  }
+  content.resize(used);
+  return content;
+}
+
+MappedFile::MappedFile(const fs::path& path) {
+  const Descriptor file(OpenForReading(path));
+  size_ = SizeOfOpenFile(file, path);
+  if (size_ == 0) return;  // mmap refuses a length of 0
+  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (address == MAP_FAILED) ThrowSystem("map", path, errno);
+  data_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+TemporaryFolder::TemporaryFolder() {
+  std::error_code error;
+  const fs::path parent = fs::temp_directory_path(error);
+  if (error)
+    throw DataError(
+        Text("no temporary folder: ", error.message(), ". Set TMPDIR to an existing folder."));
+  std::string name = (parent / "basin-XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) ThrowSystem("create the folder", name, errno);
+  path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;  // a destructor has nobody to tell
+  fs::remove_all(path_, ignored);
+}
+
+uint64_t Hash64(std::span<const std::byte> bytes) { return XXH64(bytes.data(), bytes.size(), 0); }
+
+std::string HexHash(uint64_t hash) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string hex(16, '0');
+  for (size_t i = 0; i < hex.size(); ++i) hex[i] = kDigits[(hash >> (60 - 4 * i)) & 0xF];
+  return hex;
+}
+
+}  // namespace basin::base

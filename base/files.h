@@ -1,0 +1,71 @@
+// Files that are never seen half-written, read whole or mapped.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace basin::base {
+
+/// A file that appears under its name only when complete: bytes go to a temporary name in the same folder,
+/// Commit() syncs and renames. Destroyed without Commit(), it leaves nothing behind. All failures: DataError
+/// with path and system message (disk full, permission, missing folder).
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void Write(std::span<const std::byte> bytes);
+  void Write(std::string_view text);
+  void Commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+/// AtomicFile in one call. Creates missing parent folders.
+void WriteFileAtomically(const std::filesystem::path& path, std::string_view content);
+
+/// Whole file as bytes. DataError when missing or unreadable.
+std::string ReadFile(const std::filesystem::path& path);
+
+/// Read-only memory map of a whole file; move-only. An empty file has an empty span.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+/// A fresh folder under the system's temporary folder, removed with its content at the end of its life.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// xxh64 (seed 0) of the bytes; hex form has 16 lower-case digits.
+uint64_t Hash64(std::span<const std::byte> bytes);
+std::string HexHash(uint64_t hash);
+
+}  // namespace basin::base
