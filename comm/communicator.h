@@ -1,0 +1,93 @@
+// The contract of every backend. Read this before anything else in comm/.
+#pragma once
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace basin::comm {
+
+/// What this rank has really handed to its peers so far: payload bytes and messages, self excluded.
+struct Traffic {
+  int64_t bytes = 0;
+  int64_t messages = 0;
+};
+
+/// Where a rank sits.
+struct Seat {
+  int rank = 0;
+  int size = 1;
+  torch::Device device = torch::kCPU;  ///< where this rank's tensors live
+};
+
+/// A fixed group of ranks that work on tensors together.
+///
+/// Order:    every rank makes the same calls in the same order.
+/// Tensors:  contiguous, on device(); dtypes float32, float64, int64, uint8 (sums: not uint8).
+/// Result:   complete when the call returns (CUDA: visible to what is enqueued next on the current stream).
+/// Bits:     sums are taken in the order of the ranks 0, 1, ..., so all ranks and the CPU backends give the same bits.
+///           (nccl: the library's order; equal to the others for data that adds exactly.)
+/// Threads:  one call at a time for each communicator.
+/// Deadline: each call waits at most timeout() for its peers.
+/// Failure:  CommError with rank, operation and the peers that are missing; afterwards only the destructor may be
+///           called. Breaches of the contract that can be seen locally (dtype, size) are CheckFailed.
+/// Size 1:   every operation is the identity and sends nothing.
+class Communicator {
+ public:
+  explicit Communicator(const Seat& seat, std::chrono::milliseconds timeout)
+      : seat_(seat), timeout_(timeout) {}
+  virtual ~Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  int rank() const { return seat_.rank; }  ///< in [0, size())
+  int size() const { return seat_.size; }
+  torch::Device device() const { return seat_.device; }
+  std::chrono::milliseconds timeout() const { return timeout_; }
+  /// Phases differ in how long a healthy peer may stay away (evaluation is slower than a step).
+  virtual void SetTimeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
+  /// Grows with every call; never reset.
+  virtual Traffic traffic() const { return traffic_; }
+  virtual std::string_view name() const = 0;  ///< "in_process" | "mpi" | "nccl"
+
+  /// Replaces x by the element-wise sum of all ranks' x. x: [n], the same n everywhere; n = 0 is allowed.
+  /// CPU backends: reduce-scatter by all-to-all, then all-gather; rank r, owner of s_r of the n elements, sends
+  /// (n - s_r) + (size - 1) s_r elements in at most 2 (size - 1) messages. Owners: ShardBounds.
+  virtual void AllReduceSum(torch::Tensor& x) = 0;
+  /// Returns [size, n]: row r is rank r's x. x: [n], the same n and dtype everywhere.
+  virtual torch::Tensor AllGather(const torch::Tensor& x) = 0;
+  /// Overwrites x with root's x. Same shape and dtype everywhere.
+  virtual void Broadcast(torch::Tensor& x, int root) = 0;
+  /// send: [sum of send_counts], part p goes to rank p; recv: [sum of recv_counts], part p comes from rank p; counts in
+  /// elements, one an rank; send_counts[p] here equals recv_counts[rank()] at p. One message to each peer with a
+  /// non-zero count, none to others; a rank whose counts are all zero may still be waited for by nobody.
+  virtual void AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
+                         torch::Tensor& recv, std::span<const int64_t> recv_counts) = 0;
+  /// Returns after all ranks have entered.
+  virtual void Barrier() = 0;
+
+ protected:
+  void CountTraffic(const Traffic& sent) {
+    traffic_.bytes += sent.bytes;
+    traffic_.messages += sent.messages;
+  }
+
+ private:
+  Seat seat_;
+  std::chrono::milliseconds timeout_;
+  Traffic traffic_;
+};
+
+/// Rank r owns elements [first, second) of n: the first n mod size ranks own one more than the others.
+inline std::pair<int64_t, int64_t> ShardBounds(int64_t n, int size, int rank) {
+  const int64_t base = n / size, extra = n % size;
+  const int64_t begin = rank * base + std::min<int64_t>(rank, extra);
+  return {begin, begin + base + (rank < extra ? 1 : 0)};
+}
+
+}  // namespace basin::comm

@@ -1,0 +1,147 @@
+#include "comm/in_process_group.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "comm/rules.h"
+
+namespace basin::comm {
+namespace {
+
+std::string CallText(const Call& call) {
+  std::string text = Text(call.operation, "(");
+  if (call.x != nullptr) text += Text(call.x->scalar_type(), " ", call.x->sizes());
+  if (call.root >= 0) text += Text(", root ", call.root);
+  return text + ")";
+}
+
+/// AllToAllV's lengths differ from rank to rank; its counts are compared pair by pair instead.
+bool SameCall(const Call& a, const Call& b) {
+  if (a.operation != b.operation || a.root != b.root) return false;
+  if (a.x == nullptr) return true;
+  if (a.x->scalar_type() != b.x->scalar_type()) return false;
+  return !a.send_counts.empty() || a.x->sizes() == b.x->sizes();
+}
+
+}  // namespace
+
+InProcessGroup::InProcessGroup(int size) : seats_(std::max(size, 0)) {
+  BASIN_CHECK(size >= 1, "a group of size ", size, " was asked for");
+}
+
+void InProcessGroup::TakeSeat(int rank) {
+  std::lock_guard lock(mutex_);
+  BASIN_CHECK(0 <= rank && rank < size(), "seat ", rank, " of a group of ", size());
+  BASIN_CHECK(!std::exchange(seats_[rank].taken, true), "seat ", rank, " was taken before");
+}
+
+void InProcessGroup::LeaveSeat(int rank) {
+  std::lock_guard lock(mutex_);
+  seats_[rank].left = true;
+  changed_.notify_all();
+}
+
+void InProcessGroup::Enter(int rank, const Call& call, const WaitLimit& limit) {
+  std::unique_lock lock(mutex_);
+  seats_[rank].call = call;
+  const bool last = Step(rank);
+  if (last && !failure_) CheckAgreement(rank);
+  if (last) changed_.notify_all();
+  WaitForAll(lock, rank, limit);
+  ++readers_;
+}
+
+void InProcessGroup::Meet(int rank, bool reads_on, const WaitLimit& limit) {
+  std::unique_lock lock(mutex_);
+  StopReading();
+  if (Step(rank)) changed_.notify_all();
+  WaitForAll(lock, rank, limit);
+  if (reads_on) ++readers_;
+}
+
+void InProcessGroup::Release(int rank, bool failed) {
+  std::unique_lock lock(mutex_);
+  StopReading();
+  if (!failed) return;
+  Fail(rank, Text("it failed inside ", CallText(seats_[rank].call)));
+  changed_.wait(lock, [this] { return readers_ == 0; });
+}
+
+void InProcessGroup::Abort(int rank, const std::string& reason) {
+  std::lock_guard lock(mutex_);
+  Fail(rank, reason);
+}
+
+int InProcessGroup::failed_rank() const {
+  std::lock_guard lock(mutex_);
+  return failure_ ? failure_->rank : -1;
+}
+
+bool InProcessGroup::Step(int rank) {
+  ++seats_[rank].step;
+  return AllHere(rank);
+}
+
+bool InProcessGroup::AllHere(int rank) const {
+  return std::ranges::all_of(seats_, [&](const SeatState& seat) { return seat.step >= seats_[rank].step; });
+}
+
+std::vector<int> InProcessGroup::Missing(int rank) const {
+  std::vector<int> missing;
+  for (int p = 0; p < size(); ++p) {
+    if (seats_[p].step < seats_[rank].step) missing.push_back(p);
+  }
+  return missing;
+}
+
+void InProcessGroup::CheckAgreement(int rank) {
+  for (int p = 1; p < size(); ++p) {
+    if (!SameCall(seats_[0].call, seats_[p].call)) {
+      return Fail(rank, Text("the ranks disagree: rank 0 calls ", CallText(seats_[0].call), ", rank ", p, " calls ",
+                             CallText(seats_[p].call), "; every rank must make the same calls in the same order"));
+    }
+  }
+  if (seats_[0].call.send_counts.empty()) return;
+  for (int from = 0; from < size(); ++from) {
+    for (int to = 0; to < size(); ++to) {
+      const int64_t sent = seats_[from].call.send_counts[to], expected = seats_[to].call.recv_counts[from];
+      if (sent != expected) {
+        return Fail(rank, Text("the ranks disagree: in AllToAllV rank ", from, " sends ", sent, " elements to rank ",
+                               to, ", which expects ", expected));
+      }
+    }
+  }
+}
+
+void InProcessGroup::WaitForAll(std::unique_lock<std::mutex>& lock, int rank, const WaitLimit& limit) {
+  while (!failure_ && !AllHere(rank)) {
+    for (int p : Missing(rank)) {
+      if (seats_[p].left) {
+        Fail(p, Text("it has left the group; rank ", rank, " waits for it in ", CallText(seats_[rank].call)));
+      }
+    }
+    if (failure_) break;
+    if (changed_.wait_until(lock, limit.deadline) == std::cv_status::timeout && !failure_ && !AllHere(rank)) {
+      Fail(rank, Text(CallText(seats_[rank].call), " waited ", SecondsText(limit.timeout), " for ",
+                      RanksText(Missing(rank)), "; a peer that is only slow needs a longer comm.timeout_s"));
+    }
+  }
+  if (!failure_) return;
+  changed_.wait(lock, [this] { return readers_ == 0; });
+  if (failure_->rank == rank) throw CommError(Text("rank ", rank, ": ", failure_->reason));
+  throw CommError(Text("rank ", rank, ": ", CallText(seats_[rank].call), " ended because of rank ", failure_->rank, ": ",
+                       failure_->reason));
+}
+
+void InProcessGroup::StopReading() {
+  if (--readers_ == 0 && failure_) changed_.notify_all();
+}
+
+void InProcessGroup::Fail(int rank, std::string reason) {
+  if (failure_) return;  // the first failure is the cause, the others follow from it
+  failure_ = Failure{rank, std::move(reason)};
+  changed_.notify_all();
+}
+
+}  // namespace basin::comm

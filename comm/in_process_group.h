@@ -1,0 +1,85 @@
+// What the ranks of one in-process group share: their seats, the points at which they meet, and how the group ends.
+#pragma once
+
+#include <torch/types.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace basin::comm {
+
+/// What a rank publishes on entering an operation. Pointers stay valid until every rank has left it.
+struct Call {
+  std::string_view operation;
+  const torch::Tensor* x = nullptr;  ///< AllToAllV: what is sent; Barrier: null
+  int root = -1;
+  std::span<const int64_t> send_counts = {};
+  std::span<const int64_t> recv_counts = {};
+};
+
+/// Until when a rank waits, and the time-out to name when it was in vain.
+struct WaitLimit {
+  std::chrono::steady_clock::time_point deadline;
+  std::chrono::milliseconds timeout;
+};
+
+/// Ranks meet at numbered points. Between two points of one operation they read each other's published memory; a rank
+/// that must give up waits until nobody reads any more, so no memory vanishes under a reader.
+class InProcessGroup {
+ public:
+  explicit InProcessGroup(int size);
+  int size() const { return static_cast<int>(seats_.size()); }
+
+  void TakeSeat(int rank);
+  /// A peer that waits for this rank learns at once that it waits in vain.
+  void LeaveSeat(int rank);
+
+  /// Publishes the call; returns when all ranks have published the same one. From then on the rank is a reader.
+  void Enter(int rank, const Call& call, const WaitLimit& limit);
+  /// All ranks have come to the same point of the operation. `reads_on`: the rank stays a reader.
+  void Meet(int rank, bool reads_on, const WaitLimit& limit);
+  /// A reader that throws or that needs no last meeting.
+  void Release(int rank, bool failed);
+  /// Valid for readers only.
+  const Call& call_of(int rank) const { return seats_[rank].call; }
+
+  void Abort(int rank, const std::string& reason);
+  /// The rank that ended the group; -1 when the group is well.
+  int failed_rank() const;
+
+ private:
+  struct SeatState {
+    bool taken = false;
+    bool left = false;
+    int64_t step = 0;  ///< meeting points reached
+    Call call;
+  };
+  struct Failure {
+    int rank;
+    std::string reason;
+  };
+
+  // All of these need the mutex.
+  bool Step(int rank);  ///< true when this rank was the last to come to its point
+  bool AllHere(int rank) const;
+  std::vector<int> Missing(int rank) const;
+  void CheckAgreement(int rank);
+  void WaitForAll(std::unique_lock<std::mutex>& lock, int rank, const WaitLimit& limit);
+  void StopReading();
+  void Fail(int rank, std::string reason);
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<SeatState> seats_;
+  std::optional<Failure> failure_;
+  int readers_ = 0;  ///< ranks between two meeting points of an operation
+};
+
+}  // namespace basin::comm

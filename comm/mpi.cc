@@ -1,0 +1,288 @@
+#include "comm/mpi.h"
+
+#include <mpi.h>
+
+#include <array>
+#include <cstdlib>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "comm/factory.h"
+#include "comm/mpi_flight.h"
+#include "comm/rules.h"
+
+namespace basin::comm {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+class MpiCommunicator final : public Communicator {
+ public:
+  MpiCommunicator(MpiSession& session, MPI_Comm comm, const Seat& seat, milliseconds timeout, int64_t piece_bytes)
+      : Communicator(seat, timeout), session_(session), comm_(comm), seat_(seat), piece_bytes_(piece_bytes) {}
+  ~MpiCommunicator() override {
+    // Freeing is collective: a rank on its way out after an error must not wait for the others here.
+    if (!broken_ && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
+  }
+
+  std::string_view name() const override { return "mpi"; }
+
+  void AllReduceSum(torch::Tensor& x) override {
+    CheckSummable(seat_, "AllReduceSum", x);
+    torch::NoGradGuard no_grad;
+    if (size() == 1) return;
+    Run([&] {
+      torch::Tensor host = x.cpu();
+      SumShard(host);
+      ShareShards(host);
+      if (!x.is_cpu()) x.copy_(host);
+    });
+    CountTraffic(AllReduceTraffic(seat_, x.numel(), ElementBytes(x)));
+  }
+
+  torch::Tensor AllGather(const torch::Tensor& x) override {
+    CheckVector(seat_, "AllGather", x);
+    torch::NoGradGuard no_grad;
+    const torch::Tensor host = x.cpu();
+    const int64_t n = x.numel(), bytes = TensorBytes(x);
+    torch::Tensor rows = torch::empty({size(), n}, host.options().requires_grad(false));
+    rows[rank()].copy_(host);
+    if (n > 0) {
+      Run([&] {
+        Flight flight = Begin(Operation::kAllGather, {host, rows});
+        ForEachPeer([&](int p) { flight.Receive(p, BytesAt(rows, p * n), bytes); });
+        ForEachPeer([&](int p) { flight.Send(p, BytesAt(host, 0), bytes); });
+        flight.Wait();
+      });
+      CountTraffic({(size() - 1) * bytes, size() - 1});
+    }
+    return rows.to(x.device());
+  }
+
+  void Broadcast(torch::Tensor& x, int root) override {
+    CheckTensor(seat_, "Broadcast", x);
+    CheckRoot(seat_, root);
+    torch::NoGradGuard no_grad;
+    if (x.numel() == 0) return;
+    const TreePlace place = BroadcastPlace(seat_, root);
+    Run([&] {
+      torch::Tensor host = x.cpu();
+      if (place.parent >= 0) {
+        Flight down = Begin(Operation::kBroadcast, {host});
+        down.Receive(place.parent, BytesAt(host, 0), TensorBytes(host));
+        down.Wait();
+      }
+      Flight on = Begin(Operation::kBroadcast, {host});
+      for (int child : place.children) on.Send(child, BytesAt(host, 0), TensorBytes(host));
+      on.Wait();
+      if (!x.is_cpu() && rank() != root) x.copy_(host);
+    });
+    const auto children = static_cast<int64_t>(place.children.size());
+    CountTraffic({children * TensorBytes(x), children});
+  }
+
+  void AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
+                 std::span<const int64_t> recv_counts) override {
+    CheckAllToAllV(seat_, send, send_counts, recv, recv_counts);
+    torch::NoGradGuard no_grad;
+    const int64_t element = ElementBytes(send);
+    Run([&] {
+      const torch::Tensor out = send.cpu();
+      torch::Tensor in = recv.is_cpu() ? recv : torch::empty_like(recv, torch::kCPU);
+      Flight flight = Begin(Operation::kAllToAllV, {out, in});
+      const std::vector<int64_t> from = Starts(recv_counts), to = Starts(send_counts);
+      ForEachPeer([&](int p) {
+        if (recv_counts[p] > 0) flight.Receive(p, BytesAt(in, from[p]), recv_counts[p] * element);
+      });
+      ForEachPeer([&](int p) {
+        if (send_counts[p] > 0) flight.Send(p, BytesAt(out, to[p]), send_counts[p] * element);
+      });
+      const int64_t own = send_counts[rank()];
+      if (own > 0) in.narrow(0, from[rank()], own).copy_(out.narrow(0, to[rank()], own));
+      flight.Wait();
+      if (!recv.is_cpu()) recv.copy_(in);
+    });
+    ForEachPeer([&](int p) {
+      if (send_counts[p] > 0) CountTraffic({send_counts[p] * element, 1});
+    });
+  }
+
+  void Barrier() override {
+    Run([&] {
+      // Empty messages to everybody rather than a tree: the deadline can then name who is missing.
+      Flight flight = Begin(Operation::kBarrier, {});
+      ForEachPeer([&](int p) { flight.Receive(p, nullptr, 0); });
+      ForEachPeer([&](int p) { flight.Send(p, nullptr, 0); });
+      flight.Wait();
+    });
+  }
+
+ private:
+  /// One call of the contract: its number and its deadline, and the end of the communicator when it fails.
+  template <typename Body>
+  void Run(const Body& body) {
+    if (broken_) throw CommError(Text("rank ", rank(), ": this communicator failed before and cannot be used again"));
+    ++call_;
+    limits_ = {SteadyClock::now() + timeout(), timeout(), piece_bytes_};
+    try {
+      body();
+    } catch (...) {
+      broken_ = true;
+      session_.MarkBroken();
+      throw;
+    }
+  }
+
+  Flight Begin(Operation operation, std::vector<torch::Tensor> buffers) const {
+    return Flight(comm_, rank(), {operation, call_}, limits_, std::move(buffers));
+  }
+
+  /// Starts with the next rank, so that not everybody talks to rank 0 first.
+  template <typename Visit>
+  void ForEachPeer(const Visit& visit) const {
+    for (int step = 1; step < size(); ++step) visit((rank() + step) % size());
+  }
+
+  static std::vector<int64_t> Starts(std::span<const int64_t> counts) {
+    std::vector<int64_t> starts(counts.size(), 0);
+    for (size_t p = 1; p < counts.size(); ++p) starts[p] = starts[p - 1] + counts[p - 1];
+    return starts;
+  }
+
+  void SumShard(torch::Tensor& x) {
+    const auto [begin, end] = ShardBounds(x.numel(), size(), rank());
+    const int64_t mine = end - begin, element = ElementBytes(x);
+    if (scratch_.numel() < size() * mine * element) {
+      scratch_ = torch::empty({size() * mine * element}, torch::kUInt8);
+    }
+    const torch::Tensor rows = scratch_.narrow(0, 0, size() * mine * element).view(x.scalar_type()).view({size(), mine});
+    Flight flight = Begin(Operation::kReduceScatter, {x, rows});
+    ForEachPeer([&](int p) {
+      if (mine > 0) flight.Receive(p, BytesAt(rows, p * mine), mine * element);
+    });
+    ForEachPeer([&](int p) {
+      const auto [first, last] = ShardBounds(x.numel(), size(), p);
+      if (last > first) flight.Send(p, BytesAt(x, first), (last - first) * element);
+    });
+    flight.Wait();
+    if (mine > 0) SumInRankOrder(rank(), rows.unbind(0), x.narrow(0, begin, mine));
+  }
+
+  void ShareShards(torch::Tensor& x) {
+    const auto [begin, end] = ShardBounds(x.numel(), size(), rank());
+    const int64_t mine = end - begin, element = ElementBytes(x);
+    Flight flight = Begin(Operation::kShareSums, {x});
+    ForEachPeer([&](int p) {
+      const auto [first, last] = ShardBounds(x.numel(), size(), p);
+      if (last > first) flight.Receive(p, BytesAt(x, first), (last - first) * element);
+    });
+    ForEachPeer([&, begin = begin](int p) {
+      if (mine > 0) flight.Send(p, BytesAt(x, begin), mine * element);
+    });
+    flight.Wait();
+  }
+
+  MpiSession& session_;
+  MPI_Comm comm_;
+  Seat seat_;
+  int64_t piece_bytes_;
+  torch::Tensor scratch_ = torch::empty({0}, torch::kUInt8);
+  int64_t call_ = 0;
+  Limits limits_{};
+  bool broken_ = false;
+};
+
+}  // namespace
+
+MpiSession::MpiSession() {
+  const LaunchInfo launch = ReadLaunchInfo([](const char* name) { return std::getenv(name); });
+  int provided = 0;
+  CheckMpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  if (provided < MPI_THREAD_SERIALIZED) {
+    throw CommError(Text(LibraryVersion(), " offers thread level ", provided, "; Basin needs MPI_THREAD_SERIALIZED (",
+                         MPI_THREAD_SERIALIZED, "). Use an MPI that was built with threads."));
+  }
+  if (launch.launcher != "none" && launch.size != size()) {
+    throw CommError(Text("the launcher (", launch.launcher, ") started ", launch.size, " ranks, but MPI sees ", size(),
+                         ". Under Slurm start with srun --mpi=pmix; otherwise use the mpirun of ", LibraryVersion(),
+                         "."));
+  }
+}
+
+MpiSession::~MpiSession() {
+  if (broken_) return;
+  // MPI_Finalize waits for all ranks without end, so all agree first, within a bound. After an error it is short: ranks
+  // that found the same error come together, and where only this one failed, its exit must end the others before
+  // their own deadlines do.
+  const milliseconds patience = std::uncaught_exceptions() > 0 ? milliseconds(500) : std::chrono::seconds(60);
+  MPI_Request request = MPI_REQUEST_NULL;
+  const bool started = MPI_Ibarrier(MPI_COMM_WORLD, &request) == MPI_SUCCESS;
+  bool all_here = false;
+  try {
+    all_here = started && WaitUntil(request, SteadyClock::now() + patience);
+  } catch (const CommError&) {
+    // Said below; a destructor must not throw.
+  }
+  if (all_here) {
+    MPI_Finalize();
+  } else {
+    base::LogWarning(Text("rank ", rank(), " leaves without MPI_Finalize: not all ranks came to the end"));
+  }
+}
+
+int MpiSession::rank() const {
+  int rank = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  return rank;
+}
+
+int MpiSession::size() const {
+  int size = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  return size;
+}
+
+std::string MpiSession::host() const {
+  std::array<char, MPI_MAX_PROCESSOR_NAME> name{};
+  int length = 0;
+  MPI_Get_processor_name(name.data(), &length);
+  return std::string(name.data(), length);
+}
+
+void MpiSession::Abort(int exit_code) {
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);
+}
+
+std::string MpiSession::LibraryVersion() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  MPI_Get_library_version(text.data(), &length);
+  std::string version(text.data(), length);  // "Open MPI v4.1.4, package: ..."
+  version.resize(std::min(version.find_first_of(",\n"), version.size()));
+  if (const size_t v = version.find(" v"); v != std::string::npos) version.erase(v + 1, 1);
+  return version;
+}
+
+std::unique_ptr<Communicator> MakeMpi(MpiSession& session, milliseconds timeout, torch::Device device,
+                                      int64_t piece_bytes) {
+  BASIN_CHECK(0 < piece_bytes && piece_bytes <= kMpiPieceBytes, "piece_bytes ", piece_bytes);
+  MPI_Comm comm = MPI_COMM_NULL;
+  MPI_Request request = MPI_REQUEST_NULL;
+  CheckMpi(MPI_Comm_idup(MPI_COMM_WORLD, &comm, &request), "MPI_Comm_idup");
+  if (!WaitUntil(request, SteadyClock::now() + timeout)) {
+    session.MarkBroken();
+    throw CommError(Text("rank ", session.rank(), ": not all ", session.size(), " ranks came to make the communicator within ",
+                         SecondsText(timeout)));
+  }
+  MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+  const Seat seat{.rank = session.rank(), .size = session.size(), .device = device};
+  return std::make_unique<MpiCommunicator>(session, comm, seat, timeout, piece_bytes);
+}
+
+}  // namespace basin::comm

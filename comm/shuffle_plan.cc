@@ -1,0 +1,232 @@
+// The draws: which coordinates, and which way each travels. What is done with them is in
+// sparse_exchange.cc.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/seed.h"
+#include "comm/geometric.h"
+#include "comm/sparse_exchange.h"
+
+namespace basin::comm {
+namespace {
+
+void CheckTensors(std::span<const SelectedTensor> tensors) {
+  int64_t end = 0;
+  for (const SelectedTensor& tensor : tensors) {
+    BASIN_CHECK(tensor.offset >= end && tensor.num_elements >= 0, "tensor at ", tensor.offset,
+                " with ", tensor.num_elements,
+                " elements; tensors must ascend without overlap, and the last one ended at ", end);
+    BASIN_CHECK(!std::isnan(tensor.rate), "the selection rate of the tensor at ", tensor.offset,
+                " is not a number");
+    end = tensor.offset + tensor.num_elements;
+  }
+}
+
+/// Room for all but one draw in 10^9 (six standard deviations above the mean), so the list of the
+/// coordinates, each kept with probability `keep`, is allocated once.
+size_t RoomFor(std::span<const SelectedTensor> tensors, double keep) {
+  double mean = 0;
+  for (const SelectedTensor& tensor : tensors) {
+    mean += keep * std::clamp(tensor.rate, 0.0, 1.0) * static_cast<double>(tensor.num_elements);
+  }
+  return static_cast<size_t>(mean + 6 * std::sqrt(mean) + 16);
+}
+
+/// Calls sink(coordinate) for the selected coordinates of one tensor, ascending.
+template <typename Sink>
+void SelectFrom(const SelectedTensor& tensor, const base::StreamId& id, Sink& sink) {
+  if (tensor.rate <= 0) return;
+  if (tensor.rate >= 1) {
+    for (int64_t k = 0; k < tensor.num_elements; ++k) sink(tensor.offset + k);
+    return;
+  }
+  GeometricSkips skips(id, tensor.rate);
+  for (int64_t next = 0;;) {
+    for (int64_t skip : skips.Next()) {
+      next += skip;
+      if (next >= tensor.num_elements) return;
+      sink(tensor.offset + next++);
+    }
+  }
+}
+
+template <typename Sink>
+void Select(const DrawKey& key, std::span<const SelectedTensor> tensors, Sink&& sink) {
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    SelectFrom(tensors[t], {key.run_seed, base::Purpose::kSelect, key.exchange, t}, sink);
+  }
+}
+
+/// Two members: a permutation is one random bit, and what leaves a place is replaced at the same
+/// place. Keeps the coordinates that move as they are drawn, so no list of the selected ones is
+/// made.
+class Swaps {
+ public:
+  Swaps(const base::StreamId& id, std::vector<int64_t>& moved) : stream_(id), moved_(moved) {}
+
+  void operator()(int64_t coordinate) {
+    if (num_seen_ % 64 == 0) {
+      Flush();
+      bits_ = stream_.NextU64();
+    }
+    // Written always, kept by the bit: a branch on it would be mispredicted half of the time.
+    block_[num_kept_] = coordinate;
+    num_kept_ += static_cast<int>(bits_ & 1);
+    bits_ >>= 1;
+    ++num_seen_;
+  }
+  void Flush() {
+    moved_.insert(moved_.end(), block_.begin(), block_.begin() + num_kept_);
+    num_kept_ = 0;
+  }
+  int64_t num_seen() const { return num_seen_; }
+
+ private:
+  base::Stream stream_;
+  std::vector<int64_t>& moved_;
+  std::array<int64_t, 64> block_;
+  int num_kept_ = 0;
+  int64_t num_seen_ = 0;
+  uint64_t bits_ = 0;
+};
+
+/// Uniform permutations pi of 0..members-1, one after another from one stream: Fisher-Yates, with
+/// several bounded numbers from each random word (Brackett-Rozinsky and Lemire 2024, "Batched
+/// ranged random integer generation"), without bias. No pi is written down: a rank is followed
+/// through the swaps, forward to the member that gets its value, backward to the member whose value
+/// it gets.
+class Permutations {
+ public:
+  Permutations(const base::StreamId& id, int members) : stream_(id), picks_(members) {
+    for (int bound = members; bound >= 2;) {
+      Batch batch{bound, 0, 1};
+      // Below 2^48 a word is refused once in 2^16 at most.
+      for (; bound >= 2 && batch.product < (uint64_t{1} << 48) / bound; --bound, ++batch.count) {
+        batch.product *= bound;
+      }
+      batches_.push_back(batch);
+    }
+  }
+
+  void Next() {
+    for (const Batch& batch : batches_) DrawBatch(batch);
+  }
+  /// The n with pi(n) = rank.
+  int Destination(int rank) const {
+    for (int i = std::ssize(picks_) - 1; i >= 1; --i) rank = Swapped(rank, i, picks_[i]);
+    return rank;
+  }
+  /// pi(rank).
+  int Source(int rank) const {
+    for (int i = 1; i < std::ssize(picks_); ++i) rank = Swapped(rank, i, picks_[i]);
+    return rank;
+  }
+
+ private:
+  /// `count` bounds first, first - 1, ... and their product.
+  struct Batch {
+    int first;
+    int count;
+    uint64_t product;
+  };
+
+  static int Swapped(int place, int a, int b) { return place == a ? b : place == b ? a : place; }
+
+  void DrawBatch(const Batch& batch) {
+    uint64_t rest;
+    do {
+      rest = stream_.NextU64();
+      for (int i = 0; i < batch.count; ++i) {
+        const int bound = batch.first - i;
+        const unsigned __int128 wide =
+            static_cast<unsigned __int128>(rest) * static_cast<unsigned>(bound);
+        picks_[bound - 1] = static_cast<int>(wide >> 64);
+        rest = static_cast<uint64_t>(wide);
+      }
+      // 2^64 mod product words too many would fall on some outcomes; such words are drawn again.
+    } while (rest < batch.product && rest < -batch.product % batch.product);
+  }
+
+  base::Stream stream_;
+  std::vector<int> picks_;  ///< place i was swapped with picks_[i] <= i, the largest i first
+  std::vector<Batch> batches_;
+};
+
+/// Sorts the coordinates by peer, keeping their order, and counts them. Those with peers[k] == self
+/// stay where they are: they are sorted behind the last group and cut off.
+std::vector<int64_t> GroupByPeer(std::span<const int64_t> coordinates, std::span<const int> peers,
+                                 int self, std::vector<int64_t>& counts) {
+  for (int peer : peers) ++counts[peer];
+  counts[self] = 0;
+  std::vector<int64_t> cursor(counts.size());
+  std::exclusive_scan(counts.begin(), counts.end(), cursor.begin(), int64_t{0});
+  const int64_t num_travelling = cursor.back() + counts.back();
+  cursor[self] = num_travelling;
+  std::vector<int64_t> grouped(coordinates.size());
+  for (size_t k = 0; k < coordinates.size(); ++k) grouped[cursor[peers[k]]++] = coordinates[k];
+  grouped.resize(num_travelling);
+  return grouped;
+}
+
+void PlanSwaps(const DrawKey& key, std::span<const SelectedTensor> tensors,
+               const base::StreamId& permute, int peer, ShufflePlan& plan) {
+  plan.send_index.reserve(RoomFor(tensors, 0.5));
+  Swaps swaps(permute, plan.send_index);
+  Select(key, tensors, swaps);
+  swaps.Flush();
+  plan.num_selected = swaps.num_seen();
+  plan.receive_index = plan.send_index;
+  plan.send_counts[peer] = plan.receive_counts[peer] = plan.num_moved();
+}
+
+void PlanPermutations(const DrawKey& key, std::span<const SelectedTensor> tensors,
+                      const base::StreamId& permute, int rank, ShufflePlan& plan) {
+  const std::vector<int64_t> selected = DrawIndices(key, tensors);
+  plan.num_selected = std::ssize(selected);
+  Permutations permutations(permute, plan.members);
+  std::vector<int> destinations(selected.size()), sources(selected.size());
+  for (size_t k = 0; k < selected.size(); ++k) {
+    permutations.Next();
+    destinations[k] = permutations.Destination(rank);
+    sources[k] = permutations.Source(rank);
+  }
+  plan.send_index = GroupByPeer(selected, destinations, rank, plan.send_counts);
+  plan.receive_index = GroupByPeer(selected, sources, rank, plan.receive_counts);
+}
+
+}  // namespace
+
+std::vector<int64_t> DrawIndices(const DrawKey& key, std::span<const SelectedTensor> tensors) {
+  CheckTensors(tensors);
+  std::vector<int64_t> indices;
+  indices.reserve(RoomFor(tensors, 1));
+  Select(key, tensors, [&](int64_t coordinate) { indices.push_back(coordinate); });
+  return indices;
+}
+
+ShufflePlan DrawShufflePlan(const DrawKey& key, std::span<const SelectedTensor> tensors,
+                            int members, int rank) {
+  BASIN_CHECK(members >= 1 && 0 <= rank && rank < members, "rank ", rank, " of ", members,
+              " members");
+  CheckTensors(tensors);
+  ShufflePlan plan{.members = members};
+  plan.send_counts.assign(members, 0);
+  plan.receive_counts.assign(members, 0);
+  const base::StreamId permute{key.run_seed, base::Purpose::kPermute, key.exchange, 0};
+  if (members == 2) {
+    PlanSwaps(key, tensors, permute, 1 - rank, plan);
+  } else {
+    PlanPermutations(key, tensors, permute, rank, plan);
+  }
+  return plan;
+}
+
+double SelectionRate(double moved, int members) {
+  return members > 1 ? std::min(1.0, moved / (1 - 1.0 / members)) : 0;
+}
+
+}  // namespace basin::comm

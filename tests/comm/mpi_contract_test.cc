@@ -1,0 +1,70 @@
+// The contract on MPI. Runs under mpirun; a failure on any rank fails the job.
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+
+#include "comm/mpi.h"
+#include "tests/comm/communicator_contract.h"
+
+namespace basin::comm {
+namespace {
+
+MpiSession* session = nullptr;       // set by main, for the tests of this program
+constexpr std::chrono::seconds kTimeout{60};
+
+class MpiContract : public testing::TestWithParam<contract::Check> {};
+
+TEST_P(MpiContract, Holds) { GetParam().run(*MakeMpi(*session, kTimeout)); }
+
+/// The long lengths take many pieces of which the last is shorter, and the account does not change.
+TEST_P(MpiContract, HoldsWhenMessagesTravelInPieces) {
+  constexpr int64_t kPieceBytes = 99'991;  // prime: pieces end inside an element
+  GetParam().run(*MakeMpi(*session, kTimeout, torch::kCPU, kPieceBytes));
+}
+
+INSTANTIATE_TEST_SUITE_P(Checks, MpiContract, testing::ValuesIn(contract::HostChecks()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Mpi, SeatsAreTheSessions) {
+  const auto comm = MakeMpi(*session, kTimeout);
+  EXPECT_EQ(comm->rank(), session->rank());
+  EXPECT_EQ(comm->size(), session->size());
+  EXPECT_EQ(std::to_string(comm->size()), std::getenv("OMPI_COMM_WORLD_SIZE"));
+  EXPECT_EQ(comm->name(), "mpi");
+  EXPECT_TRUE(comm->device().is_cpu());
+  EXPECT_FALSE(session->host().empty());
+}
+
+TEST(Mpi, TwoCommunicatorsDoNotMixTheirMessages) {
+  const auto one = MakeMpi(*session, kTimeout), two = MakeMpi(*session, kTimeout);
+  torch::Tensor a = torch::full({3}, 1.0F), b = torch::full({3}, 10.0F);
+  one->AllReduceSum(a);
+  two->AllReduceSum(b);
+  EXPECT_TRUE(torch::equal(b, a * 10));
+}
+
+TEST(Mpi, LibraryVersionIsNameAndNumber) { EXPECT_THAT(MpiSession::LibraryVersion(), testing::MatchesRegex(".+ [0-9.]+.*")); }
+
+/// True on every rank when it is true on any: mpirun's exit code must not depend on which rank failed.
+bool AnyRankFailed(bool failed) {
+  torch::Tensor count = torch::tensor({static_cast<int64_t>(failed)});
+  MakeMpi(*session, kTimeout)->AllReduceSum(count);
+  return count.item<int64_t>() > 0;
+}
+
+}  // namespace
+}  // namespace basin::comm
+
+int main(int argc, char** argv) {
+  basin::comm::MpiSession session;
+  basin::comm::session = &session;
+  if (session.rank() != 0) GTEST_FLAG_SET(brief, true);  // one report; failures of other ranks are still shown
+  testing::InitGoogleTest(&argc, argv);
+  const bool failed = RUN_ALL_TESTS() != 0;
+  try {
+    return basin::comm::AnyRankFailed(failed) ? 1 : 0;
+  } catch (const basin::CommError& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    session.Abort(1);
+  }
+}
