@@ -1,0 +1,40 @@
+// What every architecture is to the rest of the house.
+#pragma once
+
+#include <torch/nn.h>
+
+#include <string>
+
+#include "models/symmetry.h"
+
+namespace basin::models {
+
+enum class Norm { kBatch, kLayer, kNone };
+
+/// Whose law the initial weights follow (models/registry.h, InitialiseWeights).
+enum class InitialLaw { kPyTorch, kTorchvisionResNet, kTorchvisionVgg };
+
+struct InputShape {
+  int64_t channels = 3, height = 32, width = 32;  ///< pixels
+};
+
+/// Which network. Every field has a meaning for the architectures named beside it.
+struct ModelOptions {
+  std::string name = "resnet20";
+  double width = 1;               ///< all: channels (units) are round(width x the architecture's)
+  Norm norm = Norm::kBatch;       ///< all; layer: over channels at each pixel (permutation-invariant)
+  std::vector<int64_t> hidden{};  ///< mlp: units of the hidden layers; empty: 512, 512, 512
+};
+
+/// images [n, C, H, W] float32 -> logits [n, classes] float32.
+class Classifier : public torch::nn::Module {
+ public:
+  virtual torch::Tensor forward(const torch::Tensor& images) = 0;
+  /// Which axes of which tensors may be permuted together without changing the function.
+  virtual PermutationSpec symmetry() const = 0;
+  /// True: forward is faster (and meant to be called) with channels_last images.
+  virtual bool prefers_channels_last() const { return true; }
+  virtual InitialLaw initial_law() const { return InitialLaw::kPyTorch; }
+};
+
+}  // namespace basin::models
