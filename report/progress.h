@@ -1,0 +1,70 @@
+// The line that says how far a run has come, and the words for bytes, time and shares that all reports use.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <iosfwd>
+#include <string>
+
+#include "base/clock.h"
+
+namespace basin::report {
+
+struct ProgressState {
+  int64_t step = 0, total_steps = 0;
+  int64_t epoch = 0;
+  double loss = 0;
+  int64_t bytes_sent = 0;  ///< by this rank; shown when there are several members
+  int64_t members = 1;
+};
+
+struct ProgressOptions {
+  bool is_terminal = false;  ///< one line, redrawn; otherwise plain lines, seldom
+  bool quiet = false;        ///< nothing at all
+};
+
+/// On a terminal one line, drawn anew at most 5 times a second; elsewhere (a file, a pipe) a plain line at most every 5
+/// s, and one at the end:
+///   step 350/1000  35 %  52.3 steps/s  loss 0.412  sent 1.3 MB/rank  ETA 0:12
+/// Steps a second are those of the last 10 s. One thread. The stream and the clock must outlive it.
+class Progress {
+ public:
+  Progress(std::ostream& stream, const base::Clock& clock, ProgressOptions options);
+  /// Ends an open line, so that an error message begins on its own; draws nothing.
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// Cheap enough for every step.
+  void Update(const ProgressState& state);
+  /// Shows the last state if it has not been shown yet, and ends the line. Later updates begin a new one.
+  void Finish();
+
+ private:
+  using Time = base::Clock::Duration;
+  struct Sample {
+    Time time;
+    int64_t step;
+  };
+  void TakeSample(Time now, int64_t step);
+  double StepsPerSecond(Time now) const;  // 0: not known yet
+  std::string Line(Time now) const;
+  void Show(Time now);
+  void EndLine();
+
+  std::ostream& stream_;
+  const base::Clock& clock_;
+  const ProgressOptions options_;
+  std::deque<Sample> samples_;
+  ProgressState state_;
+  bool has_unshown_state_ = false;
+  Time next_show_;
+  size_t open_line_length_ = 0;  // 0: the cursor is at the beginning of a line
+};
+
+std::string FormatBytes(int64_t num_bytes);  ///< "999 B", "1.3 MB": powers of 1000
+std::string FormatDuration(double seconds);  ///< "0:12", "1:02:03", "2 d 01:02:03"; "-" if negative or not finite
+std::string FormatPercent(double fraction, int decimals = 0);    ///< "35 %"
+std::string FormatNumber(double value, int significant_digits);  ///< without exponent between 1e-4 and 1e6
+
+}  // namespace basin::report
