@@ -1,0 +1,43 @@
+// Averages of networks, tensor by tensor.
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/state_dict.h"
+
+namespace basin::merge {
+
+enum class AverageMethod { kUniform, kMedian, kTrimmedMean };
+
+struct AverageOptions {
+  AverageMethod method = AverageMethod::kUniform;
+  std::vector<double> weights{};  ///< uniform only: one a network, non-negative, sum > 0; empty: all equal
+  /// Trimmed mean: the floor(trim x K) smallest and largest are dropped (arXiv 1803.01498); in [0, 0.5).
+  double trim = 0.25;
+};
+
+/// One tensor from K of the same shape and dtype. Floating: accumulated in double in the order given, rounded once.
+/// Median of an even K: mean of the middle two. Integers and booleans: the common value, or the largest where they
+/// differ (a counter of batches is never averaged as a float).
+torch::Tensor AverageTensors(std::span<const torch::Tensor> tensors, const AverageOptions& options);
+
+/// DataError when names, shapes or dtypes differ (says which). Order of the first. K >= 1.
+models::StateDict AverageStates(std::span<const models::StateDict> states, const AverageOptions& options = {});
+
+/// The same from files to a file with the memory of one tensor of each (all mapped). `metadata` is added to the
+/// output's.
+void AverageFiles(std::span<const std::filesystem::path> inputs, const std::filesystem::path& output,
+                  const AverageOptions& options, const std::map<std::string, std::string>& metadata);
+
+/// Xi^2 = (1/N) sum_n |theta_n - mean|^2 over trainable tensors (batch-norm statistics excluded), in double.
+double ConsensusDistanceSquared(std::span<const models::StateDict> states);
+/// |a - b|^2 over trainable tensors, in double.
+double DistanceSquared(const models::StateDict& a, const models::StateDict& b);
+
+}  // namespace basin::merge

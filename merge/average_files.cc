@@ -1,0 +1,60 @@
+// AverageFiles of merge/average.h: from mapped files to a file, one tensor at a time.
+#include <map>
+
+#include "base/error.h"
+#include "merge/average.h"
+#include "merge/average_kernel.h"
+#include "merge/match.h"
+
+namespace basin::merge {
+namespace {
+
+NetworkSignature SignatureOf(const base::SafetensorsReader& file) {
+  NetworkSignature signature{file.path().string(), {}};
+  for (const base::TensorView& view : file.tensors()) {
+    signature.tensors.push_back({view.name, std::string(base::DTypeName(view.dtype)), view.shape});
+  }
+  return signature;
+}
+
+/// Says which file is to blame for a result that is not finite.
+void RequireFinite(const Columns& columns, const std::vector<std::byte>& result,
+                   const std::vector<base::SafetensorsReader>& files) {
+  if (FirstNonFinite(columns.dtype, result.data(), columns.num_elements) < 0) return;
+  for (size_t k = 0; k < files.size(); ++k) {
+    const int64_t at = FirstNonFinite(columns.dtype, columns.data[k], columns.num_elements);
+    if (at >= 0) {
+      throw DataError(Text(files[k].path().string(), ": tensor ", columns.name,
+                           " has a value that is not finite (element ", at,
+                           "). The run that wrote it diverged: leave it out, or use the median or the trimmed mean"));
+    }
+  }
+  throw DataError(Text("tensor ", columns.name, ": the average overflows ", base::DTypeName(columns.dtype)));
+}
+
+}  // namespace
+
+void AverageFiles(std::span<const std::filesystem::path> inputs, const std::filesystem::path& output,
+                  const AverageOptions& options, const std::map<std::string, std::string>& metadata) {
+  CheckAverageOptions(options, static_cast<int64_t>(inputs.size()));
+  std::vector<base::SafetensorsReader> files;
+  std::vector<NetworkSignature> signatures;
+  files.reserve(inputs.size());
+  for (const std::filesystem::path& path : inputs) signatures.push_back(SignatureOf(files.emplace_back(path)));
+  MatchTensors(signatures);
+
+  base::SafetensorsWriter writer(output, files[0].tensors(), metadata);
+  std::vector<std::byte> result;
+  const std::vector<base::TensorView> order = writer.order();
+  for (const base::TensorView& view : order) {
+    Columns columns{view.name, view.dtype, view.num_elements(), {}};
+    for (const base::SafetensorsReader& file : files) columns.data.push_back(file.Require(view.name).bytes.data());
+    result.resize(files[0].Require(view.name).bytes.size());
+    AverageColumns(columns, options, result.data());
+    RequireFinite(columns, result, files);
+    writer.Append(result);
+  }
+  writer.Commit();
+}
+
+}  // namespace basin::merge

@@ -1,0 +1,263 @@
+#include "merge/average_kernel.h"
+
+#include <ATen/Parallel.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "base/error.h"
+
+namespace basin::merge {
+namespace {
+
+using base::DType;
+
+constexpr int64_t kChunk = 1024;         // doubles: the working set stays in the first-level cache
+constexpr int64_t kGrain = 64 * kChunk;  // less than this is not worth another thread
+using Chunk = std::array<double, kChunk>;
+
+/// The neighbour of x in float32 whose last bit is odd, unless x is a float32 itself. Rounding that to a narrower type
+/// gives the same as rounding x at once; the nearest float32 may lie on a tie that x does not (Boldo and Melquiond
+/// 2008).
+float RoundToOdd(double x) {
+  const float nearest = static_cast<float>(x);
+  if (static_cast<double>(nearest) == x || std::isnan(x) || (std::bit_cast<uint32_t>(nearest) & 1U) != 0)
+    return nearest;
+  return std::nextafter(nearest, static_cast<double>(nearest) < x ? std::numeric_limits<float>::infinity()
+                                                                  : -std::numeric_limits<float>::infinity());
+}
+
+template <typename T>
+T Narrow(double x) {
+  if constexpr (sizeof(T) == 2) return static_cast<T>(RoundToOdd(x));
+  return static_cast<T>(x);
+}
+
+template <typename T>
+T LoadAt(const std::byte* data, int64_t i) {
+  T value;
+  std::memcpy(&value, data + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+template <typename T>
+void StoreAt(std::byte* data, int64_t i, T value) {
+  std::memcpy(data + i * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
+}
+
+/// Calls f with a value of the C++ type of a floating dtype.
+template <typename F>
+auto WithFloating(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::kF64: return f(double{});
+    case DType::kF32: return f(float{});
+    case DType::kF16: return f(c10::Half{});
+    case DType::kBF16: return f(c10::BFloat16{});
+    default: throw CheckFailed(Text("not a floating type: ", base::DTypeName(dtype)));
+  }
+}
+
+void Load(DType dtype, const std::byte* data, int64_t begin, int64_t count, Chunk& to) {
+  WithFloating(dtype, [&](auto type) {
+    for (int64_t i = 0; i < count; ++i) to[i] = static_cast<double>(LoadAt<decltype(type)>(data, begin + i));
+  });
+}
+
+void Store(DType dtype, const Chunk& from, int64_t begin, int64_t count, std::byte* data) {
+  WithFloating(dtype, [&](auto type) {
+    for (int64_t i = 0; i < count; ++i) StoreAt(data, begin + i, Narrow<decltype(type)>(from[i]));
+  });
+}
+
+/// work(begin, count) over blocks of at most kChunk, on the threads of the process.
+template <typename Work>
+void ForEachChunk(int64_t num_elements, const Work& work) {
+  at::parallel_for(0, num_elements, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at += kChunk) work(at, std::min(kChunk, end - at));
+  });
+}
+
+/// Knuth's TwoSum: adds x to sum, the rounding error to low.
+void AddCompensated(double x, double& sum, double& low) {
+  const double total = sum + x, shift = total - sum;
+  low += (sum - (total - shift)) + (x - shift);
+  sum = total;
+}
+
+double DivideCompensated(double sum, double low, double divisor) {
+  const double quotient = sum / divisor;
+  const double rest = (std::fma(-quotient, divisor, sum) + low) / divisor;
+  // Adding a zero would turn -0 into +0; an overflow has no meaningful rest.
+  return rest == 0 || !std::isfinite(rest) ? quotient : quotient + rest;
+}
+
+/// Mean of the sorted values without the `dropped` smallest and largest; (K - 1) / 2 of them leave the median.
+void TrimmedMean(const Columns& columns, int64_t dropped, std::byte* out) {
+  const int64_t networks = static_cast<int64_t>(columns.data.size()), kept = networks - 2 * dropped;
+  ForEachChunk(columns.num_elements, [&](int64_t begin, int64_t count) {
+    Chunk chunk;
+    std::vector<double> rows(static_cast<size_t>(count * networks));  // [count][networks]
+    for (int64_t k = 0; k < networks; ++k) {
+      Load(columns.dtype, columns.data[k], begin, count, chunk);
+      for (int64_t i = 0; i < count; ++i) rows[i * networks + k] = chunk[i];
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      double* row = rows.data() + i * networks;
+      // A NaN counts as larger than all: an order is needed, and a diverged network is dropped with the largest.
+      std::sort(row, row + networks, [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); });
+      chunk[i] = std::accumulate(row + dropped + 1, row + dropped + kept, row[dropped]) / static_cast<double>(kept);
+    }
+    Store(columns.dtype, chunk, begin, count, out);
+  });
+}
+
+template <typename T>
+void Largest(const Columns& columns, std::byte* out) {
+  std::memcpy(out, columns.data[0], static_cast<size_t>(columns.num_elements) * sizeof(T));
+  for (size_t k = 1; k < columns.data.size(); ++k) {
+    for (int64_t i = 0; i < columns.num_elements; ++i) {
+      StoreAt(out, i, std::max(LoadAt<T>(out, i), LoadAt<T>(columns.data[k], i)));
+    }
+  }
+}
+
+}  // namespace
+
+bool IsFloating(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+void CheckAverageOptions(const AverageOptions& options, int64_t networks) {
+  if (networks < 1) throw ConfigError("there is no network to average; give at least one");
+  if (options.method == AverageMethod::kTrimmedMean && !(options.trim >= 0 && options.trim < 0.5)) {
+    throw ConfigError(
+        Text("trim is ", options.trim, "; allowed: at least 0 and below 0.5 (the share dropped at each end)"));
+  }
+  if (options.weights.empty()) return;
+  if (options.method != AverageMethod::kUniform)
+    throw ConfigError("weights are given, but only the mean can be weighted");
+  if (static_cast<int64_t>(options.weights.size()) != networks) {
+    throw ConfigError(Text(options.weights.size(), " weights for ", networks, " networks; give one a network"));
+  }
+  double sum = 0;
+  for (const double weight : options.weights) {
+    if (!(weight >= 0) || std::isinf(weight))
+      throw ConfigError(Text("a weight is ", weight, "; allowed: finite, at least 0"));
+    sum += weight;
+  }
+  if (sum == 0) throw ConfigError("all weights are 0; at least one must be above 0");
+}
+
+void AverageColumns(const Columns& columns, const AverageOptions& options, std::byte* out) {
+  if (columns.num_elements == 0) return;
+  if (!IsFloating(columns.dtype)) return LargestOf(columns, out);
+  const int64_t networks = static_cast<int64_t>(columns.data.size());
+  switch (options.method) {
+    case AverageMethod::kUniform: {
+      const std::vector<double> ones(columns.data.size(), 1.0), &given = options.weights;
+      const std::vector<double>& weights = given.empty() ? ones : given;
+      return WeightedSum(columns, weights, std::accumulate(weights.begin(), weights.end(), 0.0), out);
+    }
+    case AverageMethod::kMedian: return TrimmedMean(columns, (networks - 1) / 2, out);
+    case AverageMethod::kTrimmedMean: {
+      // 0.29 x 100 is 28.999999999999996 in double; a share that means a whole number must give it.
+      const auto dropped = static_cast<int64_t>(std::floor(options.trim * static_cast<double>(networks) + 1e-9));
+      return TrimmedMean(columns, std::min(dropped, (networks - 1) / 2), out);
+    }
+  }
+}
+
+void WeightedSum(const Columns& columns, std::span<const double> weights, double divisor, std::byte* out) {
+  std::vector<size_t> used;
+  for (size_t k = 0; k < weights.size(); ++k) {
+    if (weights[k] != 0) used.push_back(k);
+  }
+  BASIN_CHECK(!used.empty() && weights.size() == columns.data.size(), columns.name, ": ", weights.size(), " weights");
+  const bool compensated = columns.dtype == DType::kF64;  // the narrower types leave double enough spare bits
+  ForEachChunk(columns.num_elements, [&](int64_t begin, int64_t count) {
+    Chunk sum, low, x;
+    low.fill(0);
+    for (const size_t k : used) {
+      Load(columns.dtype, columns.data[k], begin, count, x);
+      const double weight = weights[k];
+      if (k == used.front()) {
+        // Not added to zero: -0 must stay -0.
+        for (int64_t i = 0; i < count; ++i) sum[i] = weight * x[i];
+      } else if (compensated) {
+        for (int64_t i = 0; i < count; ++i) AddCompensated(weight * x[i], sum[i], low[i]);
+      } else {
+        for (int64_t i = 0; i < count; ++i) sum[i] += weight * x[i];
+      }
+    }
+    if (compensated) {
+      for (int64_t i = 0; i < count; ++i) sum[i] = DivideCompensated(sum[i], low[i], divisor);
+    } else {
+      for (int64_t i = 0; i < count; ++i) sum[i] /= divisor;
+    }
+    Store(columns.dtype, sum, begin, count, out);
+  });
+}
+
+void LargestOf(const Columns& columns, std::byte* out) {
+  switch (columns.dtype) {
+    case DType::kI64: return Largest<int64_t>(columns, out);
+    case DType::kI32: return Largest<int32_t>(columns, out);
+    case DType::kI16: return Largest<int16_t>(columns, out);
+    case DType::kI8: return Largest<int8_t>(columns, out);
+    case DType::kU64: return Largest<uint64_t>(columns, out);
+    case DType::kU32: return Largest<uint32_t>(columns, out);
+    case DType::kU16: return Largest<uint16_t>(columns, out);
+    case DType::kU8:
+    case DType::kBool: return Largest<uint8_t>(columns, out);
+    default: break;
+  }
+  const auto num_bytes = static_cast<size_t>((columns.num_elements * base::DTypeBits(columns.dtype) + 7) / 8);
+  for (const std::byte* other : columns.data) {
+    if (std::memcmp(columns.data[0], other, num_bytes) != 0) {
+      throw DataError(
+          Text("tensor ", columns.name, " is of type ", base::DTypeName(columns.dtype),
+               " and differs between the networks; averages are taken of F64, F32, F16 and BF16. Convert the files"));
+    }
+  }
+  std::memcpy(out, columns.data[0], num_bytes);
+}
+
+double SquaredDeviation(const Columns& columns) {
+  // One sum a chunk, added in order: the same on any number of threads.
+  std::vector<double> partial(static_cast<size_t>((columns.num_elements + kChunk - 1) / kChunk), 0.0);
+  at::parallel_for(0, static_cast<int64_t>(partial.size()), kGrain / kChunk, [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) {
+      const int64_t begin = c * kChunk, count = std::min(kChunk, columns.num_elements - begin);
+      Chunk mean{}, x;
+      for (const std::byte* data : columns.data) {
+        Load(columns.dtype, data, begin, count, x);
+        for (int64_t i = 0; i < count; ++i) mean[i] += x[i];
+      }
+      for (int64_t i = 0; i < count; ++i) mean[i] /= static_cast<double>(columns.data.size());
+      for (const std::byte* data : columns.data) {
+        Load(columns.dtype, data, begin, count, x);
+        for (int64_t i = 0; i < count; ++i) partial[c] += (x[i] - mean[i]) * (x[i] - mean[i]);
+      }
+    }
+  });
+  return std::accumulate(partial.begin(), partial.end(), 0.0);
+}
+
+int64_t FirstNonFinite(DType dtype, const std::byte* data, int64_t num_elements) {
+  if (!IsFloating(dtype)) return -1;
+  return WithFloating(dtype, [&](auto type) -> int64_t {
+    for (int64_t i = 0; i < num_elements; ++i) {
+      if (!std::isfinite(static_cast<double>(LoadAt<decltype(type)>(data, i)))) return i;
+    }
+    return -1;
+  });
+}
+
+}  // namespace basin::merge
