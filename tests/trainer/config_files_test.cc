@@ -1,0 +1,79 @@
+// The files in configs/: all valid, and reference.yaml complete.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "tests/support/config_texts.h"
+#include "trainer/config.h"
+
+namespace basin::trainer {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::filesystem::path kConfigs = std::filesystem::path(BASIN_SOURCE_DIR) / "configs";
+
+TEST(Config, EveryFileInConfigsIsValid) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kConfigs)) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++files;
+    EXPECT_NO_THROW(ReadRunConfig(entry.path())) << entry.path();
+  }
+  EXPECT_GE(files, 16);
+}
+
+TEST(Config, AMissingFileIsNamed) {
+  EXPECT_THAT([] { ReadRunConfig("/nowhere/a.yaml"); }, ::testing::ThrowsMessage<ConfigError>(HasSubstr("/nowhere/a.yaml")));
+}
+
+/// The "# or key: value" lines of reference.yaml as KEY=VALUE.
+std::vector<std::string> Alternatives(const std::string& reference) {
+  std::vector<std::string> alternatives;
+  std::istringstream lines(reference);
+  std::string section;
+  for (std::string line; std::getline(lines, line);) {
+    std::smatch match;
+    if (std::regex_search(line, match, std::regex("^([a-z]+):"))) section = match[1].str() + ".";
+    if (!std::regex_search(line, match, std::regex("^( *)# or ([a-z_]+): (.*)"))) continue;
+    alternatives.push_back((match[1].length() > 0 ? section : "") + match[2].str() + "=" + match[3].str());
+  }
+  return alternatives;
+}
+
+TEST(ReferenceConfig, HoldsTheDefaults) { EXPECT_EQ(ToYaml(ReadRunConfig(kConfigs / "reference.yaml")), testing::kDefaultYaml); }
+
+std::set<std::string> KeysIn(const std::string& yaml) {
+  static const std::regex kKey("[a-z_0-9]+(?=:)");
+  return {std::sregex_token_iterator(yaml.begin(), yaml.end(), kKey), std::sregex_token_iterator()};
+}
+
+TEST(ReferenceConfig, OffersOnlyValidAlternativesAndNamesEveryKey) {
+  const std::string reference = base::ReadFile(kConfigs / "reference.yaml");
+  const std::set<std::string> explained = KeysIn(reference);
+  std::vector<std::string> alternatives = Alternatives(reference);
+  ASSERT_GE(alternatives.size(), 20u);
+  alternatives.push_back("run.seed=1");
+  for (const std::string& change : alternatives) {
+    RunConfig config;
+    ASSERT_NO_THROW(config = ReadRunConfig(kConfigs / "reference.yaml", {change})) << change;
+    for (const std::string& key : KeysIn(ToYaml(config))) {
+      EXPECT_TRUE(explained.contains(key)) << key << " is missing in reference.yaml";
+    }
+  }
+}
+
+TEST(ReferenceConfig, ShowsEveryStrategyThatExists) {
+  const std::string reference = base::ReadFile(kConfigs / "reference.yaml");
+  for (const char* name : {"independent", "papa", "papa-all", "papa-2", "dart", "local-sgd", "diloco", "sparta", "gossip"}) {
+    EXPECT_THAT(reference, HasSubstr(std::string("# or strategy: {name: ") + name));
+  }
+}
+
+}  // namespace
+}  // namespace basin::trainer

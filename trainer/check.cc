@@ -1,0 +1,34 @@
+#include "trainer/check.h"
+
+#include "base/error.h"
+#include "data/registry.h"
+#include "trainer/loop.h"
+
+namespace basin::trainer {
+
+CheckedConfig CheckConfig(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  const RunConfig config = ReadRunConfig(file, overrides);
+  const auto dataset = data::LoadDataset(config.data);
+  CheckAgainstData(config, *dataset);
+  Member member(config, *dataset, 0, torch::kCPU);
+  const RunShape shape = ShapeOf(config, *dataset, member);
+  const Forecast forecast = MakeStrategy(config.strategy, shape)->Predict();
+
+  CheckedConfig checked{.yaml = ToYaml(config)};
+  checked.summary =
+      Text(file.string(), ": valid. ", config.population.members, " members of ", config.model.name, " (", shape.num_parameters,
+           " parameters) on ", config.data.name, " (", dataset->train.size(), " train, ", dataset->validation.size(),
+           " validation, ", dataset->test.size(), " test), ", shape.total_steps, " steps, strategy ",
+           StrategyName(config.strategy), ": about ", static_cast<int64_t>(forecast.bytes_per_rank), " bytes a rank in ",
+           forecast.exchanges, " exchanges");
+  checked.as_json = {{"valid", true},
+                     {"config_hash", ConfigHash(config)},
+                     {"steps", shape.total_steps},
+                     {"parameters", shape.num_parameters},
+                     {"predicted_bytes_per_rank", forecast.bytes_per_rank},
+                     {"exchanges", forecast.exchanges},
+                     {"config", checked.yaml}};
+  return checked;
+}
+
+}  // namespace basin::trainer

@@ -1,0 +1,76 @@
+#include "trainer/config.h"
+
+#include <span>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "trainer/config_sections.h"
+
+namespace basin::trainer {
+
+RunConfig ParseRunConfig(const std::string& text, const std::string& origin, const std::filesystem::path& folder,
+                         const std::vector<std::string>& overrides) {
+  Problems problems;
+  Yaml root = ParseYaml(text, origin, problems);
+  if (problems.count() == 0 && !root.IsNull() && !root.IsMap()) {
+    problems.Add(root.where, "", root.Found() + " is not a configuration; sections are expected: run, data, model, train, ...");
+  }
+  problems.ThrowIfAny();  // what is wrong with a text half understood would only mislead
+  for (const std::string& assignment : overrides) LayOver(root, assignment, problems);
+
+  Draft draft;
+  Section::ReadAs(root, "", problems, [&](Keys& keys) { VisitConfig(keys, draft); });
+  RunConfig& config = draft.config;
+  ResolveMembers(draft.overrides, config, problems);
+  problems.ThrowIfAny();
+
+  config.data.seed = config.seed;
+  if (!config.data.path.empty()) config.data.path = std::filesystem::absolute(folder / config.data.path).lexically_normal();
+  return config;
+}
+
+RunConfig ReadRunConfig(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  std::string text;
+  try {
+    text = base::ReadFile(file);
+  } catch (const DataError& failure) {
+    throw ConfigError(Text("the configuration cannot be read: ", failure.what()));
+  }
+  return ParseRunConfig(text, file.string(), file.parent_path(), overrides);
+}
+
+void CheckAgainstData(const RunConfig& config, const data::Dataset& dataset) {
+  Problems problems;
+  const int64_t examples = dataset.train.size();
+  const auto check_batch = [&](const std::string& whose, int64_t batch_size) {
+    if (batch_size <= examples) return;
+    problems.Add("config", whose + "batch_size",
+                 Text(batch_size, " is more than the ", examples, " training examples of ", dataset.name,
+                      " (after data.train_limit and data.validation); allowed: 1 to ", examples));
+  };
+  check_batch("train.", config.train.batch_size);
+  for (int m : config.overridden) {
+    const int64_t own = config.members.at(m).train.batch_size;
+    if (own != config.train.batch_size) check_batch(Text("population.overrides: member ", m, ": train."), own);
+  }
+  problems.ThrowIfAny();
+}
+
+std::string ToYaml(const RunConfig& config) {
+  Draft draft{.config = config};
+  return DumpYaml(Printer::Describe([&](Keys& keys) { VisitConfig(keys, draft); }));
+}
+
+std::string ConfigHash(const RunConfig& config) {
+  const RunConfig defaults;
+  RunConfig same = config;
+  same.name = defaults.name;
+  same.dir = defaults.dir;
+  same.population.device = defaults.population.device;
+  same.comm = defaults.comm;
+  same.report = defaults.report;
+  const std::string text = ToYaml(same);
+  return base::HexHash(base::Hash64(std::as_bytes(std::span(text))));
+}
+
+}  // namespace basin::trainer

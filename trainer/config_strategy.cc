@@ -1,0 +1,140 @@
+// The `strategy` section: one function a strategy that names its keys.
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "base/error.h"
+#include "trainer/config_sections.h"
+
+namespace basin::trainer {
+namespace {
+
+const Names<DepthLaw>& Laws() {
+  static const Names<DepthLaw> names{{DepthLaw::kLinear, "linear"}, {DepthLaw::kConstant, "constant"}};
+  return names;
+}
+
+const Names<Renorm>& Renorms() {
+  static const Names<Renorm> names{{Renorm::kNone, "none"}, {Renorm::kReset, "reset"}, {Renorm::kRepair, "repair"}};
+  return names;
+}
+
+void VisitEvery(Keys& keys, StepWindow& when) { keys.Integer("every_steps", when.every_steps, kCount); }
+
+void VisitSpan(Keys& keys, StepWindow& when) {
+  keys.Number("start", when.start, kShare);
+  keys.Number("stop", when.stop, kShare);
+  keys.Require(when.start <= when.stop, "stop", Text(when.stop, " is before start, ", when.start, "; it must not be"));
+}
+
+void VisitKeys(Keys&, IndependentOptions&) {}
+
+void VisitKeys(Keys& keys, WashOptions& options) {
+  keys.Number("p", options.p, kShare);
+  VisitEvery(keys, options.when);
+  keys.Choice("law", options.law, Laws());
+  keys.Choice("depth", options.depth,
+              {{DepthUnit::kTensor, "tensor"}, {DepthUnit::kModule, "module"}, {DepthUnit::kParameters, "parameters"}});
+  keys.Flag("optimizer_state", options.optimizer_state);
+  VisitSpan(keys, options.when);
+  keys.Choice("schedule", options.schedule,
+              {{RateSchedule::kConstant, "constant"}, {RateSchedule::kLr, "lr"}, {RateSchedule::kCosine, "cosine"}});
+  keys.Only("delay_steps", "0");
+  keys.Only("payload", "float32");
+}
+
+void VisitKeys(Keys& keys, PapaOptions& options) {
+  keys.Number("alpha", options.alpha, kShare);
+  VisitEvery(keys, options.when);
+  keys.Flag("couple_lr", options.couple_lr);
+  keys.Flag("buffers", options.buffers);
+  VisitSpan(keys, options.when);
+}
+
+void VisitKeys(Keys& keys, PapaAllOptions& options) {
+  keys.Integer("every_epochs", options.every_epochs, kCount);
+  keys.Choice("renorm", options.renorm, Renorms());
+}
+
+void VisitKeys(Keys& keys, Papa2Options& options) {
+  keys.Integer("every_epochs", options.every_epochs, kCount);
+  keys.Choice("renorm", options.renorm, Renorms());
+}
+
+void VisitKeys(Keys& keys, DartOptions& options) {
+  keys.Integer("from_epoch", options.from_epoch, kCountOrZero);
+  keys.Integer("every_epochs", options.every_epochs, kCount);
+}
+
+void VisitKeys(Keys& keys, LocalSgdOptions& options) {
+  VisitEvery(keys, options.when);
+  keys.Integer("post_local_from", options.post_local_from, kCountOrZero);
+  VisitSpan(keys, options.when);
+}
+
+void VisitKeys(Keys& keys, DilocoOptions& options) {
+  VisitEvery(keys, options.when);
+  keys.Number("outer_lr", options.outer_lr, kAtLeastZero);
+  keys.Number("outer_momentum", options.outer_momentum, kShareBelowOne);
+  keys.Flag("nesterov", options.nesterov);
+  VisitSpan(keys, options.when);
+}
+
+void VisitKeys(Keys& keys, SpartaOptions& options) {
+  keys.Number("p", options.p, kShare);
+  VisitEvery(keys, options.when);
+  keys.Choice("law", options.law, Laws());
+  VisitSpan(keys, options.when);
+}
+
+void VisitKeys(Keys& keys, GossipOptions& options) {
+  VisitEvery(keys, options.when);
+  keys.Number("weight", options.weight, kShare);
+  VisitSpan(keys, options.when);
+}
+
+template <size_t... kIndices>
+std::vector<StrategyOptions> Defaults(std::index_sequence<kIndices...>) {
+  return {StrategyOptions(std::in_place_index<kIndices>)...};
+}
+
+/// Every strategy with its default keys, in the variant's order.
+std::vector<StrategyOptions> AllDefaults() {
+  return Defaults(std::make_index_sequence<std::variant_size_v<StrategyOptions>>());
+}
+
+void VisitOwnKeys(Keys& keys, StrategyOptions& options) {
+  std::visit([&](auto& own) { VisitKeys(keys, own); }, options);
+}
+
+std::vector<KindKeys> KeysOfAll() {
+  std::vector<KindKeys> all;
+  for (StrategyOptions& options : AllDefaults()) {
+    const Yaml tree = Printer::Describe([&](Keys& keys) { VisitOwnKeys(keys, options); });
+    all.push_back({std::string(StrategyName(options)), tree.keys});
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string_view StrategyName(const StrategyOptions& options) {
+  // Same order as the variant.
+  static constexpr std::string_view kNames[] = {"independent", "wash",      "papa",   "papa-all", "papa-2",
+                                                "dart",        "local-sgd", "diloco", "sparta",   "gossip"};
+  static_assert(std::size(kNames) == std::variant_size_v<StrategyOptions>);
+  return kNames[options.index()];
+}
+
+void VisitStrategy(Keys& keys, StrategyOptions& options) {
+  const std::vector<StrategyOptions> defaults = AllDefaults();
+  std::vector<std::string> names;
+  for (const StrategyOptions& one : defaults) names.emplace_back(StrategyName(one));
+  std::string name(StrategyName(options));
+  if (!keys.Name("name", name, names)) return keys.SkipRest();
+  if (name != StrategyName(options)) options = defaults[std::find(names.begin(), names.end(), name) - names.begin()];
+  VisitOwnKeys(keys, options);
+  keys.OtherKinds(name, KeysOfAll);
+}
+
+}  // namespace basin::trainer

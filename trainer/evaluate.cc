@@ -1,0 +1,60 @@
+#include "trainer/evaluate.h"
+
+#include "base/error.h"
+#include "base/seed.h"
+
+namespace basin::trainer {
+namespace {
+
+torch::Tensor Take(const models::Classifier& model, const Bench& bench, const data::Split& split,
+                   const torch::Tensor& indices) {
+  return data::TakeImages(split, bench.dataset.normalisation, indices, bench.device,
+                          model.prefers_channels_last());
+}
+
+}  // namespace
+
+torch::Tensor Logits(models::Classifier& model, const Bench& bench, const data::Split& split, int64_t limit) {
+  const torch::NoGradGuard no_grad;
+  model.eval();
+  const int64_t n = limit < 0 ? split.size() : std::min(limit, split.size());
+  torch::Tensor logits = torch::empty({n, bench.dataset.classes});
+  for (int64_t begin = 0; begin < n; begin += bench.options.batch_size) {
+    const int64_t end = std::min(n, begin + bench.options.batch_size);
+    logits.slice(0, begin, end).copy_(model.forward(Take(model, bench, split, torch::arange(begin, end))));
+  }
+  return logits;
+}
+
+Score ScoreLogits(const torch::Tensor& logits, const torch::Tensor& labels) {
+  const torch::NoGradGuard no_grad;
+  const int64_t n = logits.size(0);
+  if (n == 0) return {};
+  const torch::Tensor target = labels.slice(0, 0, n);
+  const torch::Tensor log_softmax = logits.to(torch::kFloat64).log_softmax(1);
+  const double loss = -log_softmax.gather(1, target.unsqueeze(1)).mean().item<double>();
+  const auto hits = (logits.argmax(1) == target).sum().item<int64_t>();
+  return {loss, static_cast<double>(hits) / static_cast<double>(n)};
+}
+
+Score Evaluate(models::Classifier& model, const Bench& bench, const data::Split& split, int64_t limit) {
+  return ScoreLogits(Logits(model, bench, split, limit), split.labels);
+}
+
+void Recalibrate(models::Classifier& model, const Bench& bench) {
+  const data::Split& train = bench.dataset.train;
+  const int64_t wanted = bench.options.recalibrate_batches * bench.options.batch_size;
+  // Drawn, not taken in file order: a file sorted by class would give batches of one class.
+  const auto drawn = base::RandomPermutation(train.size(), {.run_seed = bench.seed, .purpose = base::Purpose::kRecalibrate});
+  const torch::Tensor order =
+      torch::tensor(at::ArrayRef<int64_t>(drawn.data(), std::min(wanted, train.size())), torch::kInt64);
+  models::RecalibrateBatchNorm(model, [&](const std::function<void(const torch::Tensor&)>& visit) {
+    for (int64_t begin = 0; begin < order.size(0); begin += bench.options.batch_size) {
+      const int64_t end = std::min(order.size(0), begin + bench.options.batch_size);
+      // Batch statistics need two samples; a lone last one adds nothing.
+      if (end - begin > 1 || order.size(0) == 1) visit(Take(model, bench, train, order.slice(0, begin, end)));
+    }
+  });
+}
+
+}  // namespace basin::trainer

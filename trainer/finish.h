@@ -1,0 +1,24 @@
+// After the last step: what the population is worth, one by one, as an ensemble, as one average, and on the lines between.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/json.h"
+#include "trainer/loop.h"
+
+namespace basin::trainer {
+
+struct FinishInput {
+  Forecast forecast;
+  LoopTimes times;
+  double started = 0;  ///< context.clock at the start of the run, seconds
+  std::filesystem::path run_dir;
+  int64_t steps = 0;
+};
+
+/// Measures and writes members/, average*.safetensors, soup.safetensors, lmc.csv and, last, result.json (all by rank 0, which
+/// needs no shared file system). Collective. Returns the content of result.json on rank 0, null elsewhere.
+base::Json Finish(const RankContext& context, Member& member, const comm::Ledger& ledger, const FinishInput& input);
+
+}  // namespace basin::trainer

@@ -1,0 +1,177 @@
+#include "trainer/finished.h"
+
+#include <ATen/Parallel.h>
+
+#include "base/error.h"
+#include "base/safetensors.h"
+#include "comm/in_process.h"
+#include "data/registry.h"
+#include "merge/soup.h"
+#include "trainer/lmc.h"
+#include "trainer/member.h"
+
+namespace basin::trainer {
+namespace {
+
+/// Data, an empty network of the configured kind, and how to measure it.
+struct Workshop {
+  explicit Workshop(const RunConfig& run)
+      : config(run), dataset(data::LoadDataset(run.data)), bench{*dataset, run.evaluate, torch::kCPU, run.seed} {
+    CheckAgainstData(config, *dataset);
+    model = MakeClassifier(config, *dataset);
+  }
+  void Load(const models::StateDict& state, const std::string& source) { models::LoadState(*model, state, source); }
+
+  const RunConfig& config;
+  std::shared_ptr<const data::Dataset> dataset;
+  Bench bench;
+  std::shared_ptr<models::Classifier> model;
+};
+
+base::Json AsJson(const Score& score) { return {{"loss", score.loss}, {"accuracy", score.accuracy}}; }
+
+std::vector<models::StateDict> ReadAll(const ModelFiles& files) {
+  std::vector<models::StateDict> states;
+  for (const auto& file : files) states.push_back(models::ReadState(file));
+  return states;
+}
+
+base::Json Names(const ModelFiles& files) {
+  base::Json names = base::Json::array();
+  for (const auto& file : files) names.push_back(file.string());
+  return names;
+}
+
+struct NamedSplit {
+  std::string name;
+  const data::Split* split;
+};
+std::vector<NamedSplit> Splits(const data::Dataset& dataset) {
+  std::vector<NamedSplit> splits{{"train", &dataset.train}};
+  if (dataset.validation.size() > 0) splits.push_back({"validation", &dataset.validation});
+  splits.push_back({"test", &dataset.test});
+  return splits;
+}
+
+}  // namespace
+
+base::Json EvaluateFiles(const RunConfig& config, const ModelFiles& files, bool ensemble) {
+  Workshop shop(config);
+  const auto splits = Splits(*shop.dataset);
+  std::vector<torch::Tensor> sums(splits.size());
+  base::Json models = base::Json::array();
+  for (const auto& file : files) {
+    shop.Load(models::ReadState(file), file.string());
+    base::Json entry{{"file", file.string()}};
+    for (size_t s = 0; s < splits.size(); ++s) {
+      const torch::Tensor logits = Logits(*shop.model, shop.bench, *splits[s].split);
+      entry[splits[s].name] = AsJson(ScoreLogits(logits, splits[s].split->labels));
+      if (ensemble) sums[s] = sums[s].defined() ? sums[s] + logits : logits;
+    }
+    models.push_back(std::move(entry));
+  }
+  base::Json report{{"models", std::move(models)}};
+  for (size_t s = 0; ensemble && s < splits.size(); ++s) {
+    const torch::Tensor mean = sums[s] / static_cast<double>(files.size());
+    report["ensemble"][splits[s].name] = AsJson(ScoreLogits(mean, splits[s].split->labels));
+  }
+  return report;
+}
+
+namespace {
+
+constexpr std::array kMethodNames{"uniform", "greedy-soup", "median", "trimmed-mean"};
+
+merge::AverageOptions AsAverage(const MergeRequest& request) {
+  using merge::AverageMethod;
+  const auto method = request.method == MergeMethod::kMedian        ? AverageMethod::kMedian
+                      : request.method == MergeMethod::kTrimmedMean ? AverageMethod::kTrimmedMean
+                                                                    : AverageMethod::kUniform;
+  return {.method = method, .weights = request.weights, .trim = request.trim};
+}
+
+/// Squared distances of the inputs from the result, from the files, a tensor at a time.
+base::Json Distances(const ModelFiles& files, const std::filesystem::path& out) {
+  const models::StateDict merged = models::ReadState(out);
+  base::Json distances = base::Json::array();
+  for (const auto& file : files) {
+    distances.push_back(merge::DistanceSquared(models::ReadState(file), merged));
+  }
+  return distances;
+}
+
+/// Merges that need data: greedy soup, recomputed statistics. Adds what was chosen to the report.
+void MergeWithData(Workshop& shop, const ModelFiles& files, const std::filesystem::path& out, const MergeRequest& request,
+                   base::Json& report) {
+  const auto states = ReadAll(files);
+  if (request.method == MergeMethod::kGreedySoup) {
+    const data::Split& validation = shop.dataset->validation;
+    if (validation.size() == 0) {
+      throw ConfigError("greedy-soup chooses by validation accuracy, but data.validation is 0; set data.validation, e.g. 0.02");
+    }
+    const merge::Soup soup = merge::GreedySoup(states, [&](models::StateDict& state) {
+      shop.Load(state, "soup");
+      if (request.reset) Recalibrate(*shop.model, shop.bench);
+      state = models::CloneState(models::StateOf(*shop.model));
+      return Evaluate(*shop.model, shop.bench, validation).accuracy;
+    });
+    report["chosen"] = soup.chosen;
+    report["validation_accuracy"] = soup.score;
+    shop.Load(soup.state, "soup");
+  } else {
+    shop.Load(merge::AverageStates(states, AsAverage(request)), "average");
+    if (request.reset) Recalibrate(*shop.model, shop.bench);
+  }
+  models::SaveState(out, models::CloneState(models::StateOf(*shop.model)));
+}
+
+}  // namespace
+
+base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& files, const std::filesystem::path& out,
+                      const MergeRequest& request) {
+  const bool needs_data = request.reset || request.method == MergeMethod::kGreedySoup;
+  if (needs_data && !config) {
+    throw ConfigError("greedy-soup and --renorm reset need data: give a configuration file before the models");
+  }
+  base::Json report{{"method", kMethodNames[static_cast<size_t>(request.method)]},
+                    {"align", "none"},
+                    {"renorm", request.reset ? "reset" : "none"},
+                    {"inputs", Names(files)}};
+  std::optional<Workshop> shop;
+  if (config) shop.emplace(*config);
+  if (needs_data) {
+    MergeWithData(*shop, files, out, request, report);
+  } else {
+    merge::AverageFiles(files, out, AsAverage(request), {});
+  }
+  report["distance_squared"] = Distances(files, out);
+  if (shop) {
+    const auto score = [&](const std::filesystem::path& file) {
+      shop->Load(models::ReadState(file), file.string());
+      return AsJson(Evaluate(*shop->model, shop->bench, shop->dataset->test));
+    };
+    for (const auto& file : files) report["input_test"].push_back(score(file));
+    report["test"] = score(out);
+  }
+  base::WriteJson(out.string() + ".json", report);
+  return report;
+}
+
+base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool reset,
+                        const std::optional<std::filesystem::path>& folder) {
+  Workshop shop(config);
+  const auto comm = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, config.comm.timeout);
+  const auto pairs = ChoosePairs(config.lmc.pairs == LmcOptions::Pairs::kNone ? LmcOptions::Pairs::kAll : config.lmc.pairs,
+                                 static_cast<int64_t>(files.size()));
+  auto curves = MeasurePairs(ReadAll(files), pairs, config.lmc, shop.bench, *shop.model, *comm);
+  if (!reset) std::erase_if(curves, [](const PairCurve& curve) { return curve.renorm == "reset"; });
+  base::Json report{{"files", Names(files)}, {"points", config.lmc.points}, {"lmc", BarriersAsJson(curves)}};
+  if (folder) {
+    std::filesystem::create_directories(*folder);
+    base::WriteFileAtomically(*folder / "lmc.csv", CurvesAsCsv(curves));
+    base::WriteJson(*folder / "barriers.json", report);
+  }
+  return report;
+}
+
+}  // namespace basin::trainer

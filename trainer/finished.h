@@ -1,0 +1,37 @@
+// What can be measured and made of finished model files: the work behind eval, merge and lmc.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "merge/average.h"
+#include "trainer/config.h"
+
+namespace basin::trainer {
+
+using ModelFiles = std::vector<std::filesystem::path>;
+
+/// Scores of each file on train, validation (when there is one) and test; with `ensemble` of the mean of their logits too:
+/// {"models": [{"file", "train": {"loss", "accuracy"}, ...}], "ensemble": {"test": {...}, ...}}.
+base::Json EvaluateFiles(const RunConfig& config, const ModelFiles& files, bool ensemble);
+
+enum class MergeMethod { kUniform, kGreedySoup, kMedian, kTrimmedMean };
+struct MergeRequest {
+  MergeMethod method = MergeMethod::kUniform;
+  std::vector<double> weights{};  ///< uniform only; empty: equal
+  double trim = 0.25;             ///< trimmed-mean
+  bool reset = false;             ///< recompute batch-norm statistics of the result (needs data)
+};
+/// Writes `out` and, beside it, `out`.json: what was done, distances, and with a configuration the test scores of inputs and
+/// result. Without a configuration: uniform, median, trimmed-mean, with the memory of one tensor of each file.
+base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& files, const std::filesystem::path& out,
+                      const MergeRequest& request);
+
+/// Curves and barriers of all pairs of files; `reset`: also with recomputed statistics. With a folder: lmc.csv and barriers.json.
+base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool reset,
+                        const std::optional<std::filesystem::path>& folder);
+
+}  // namespace basin::trainer

@@ -1,0 +1,37 @@
+// Linear mode connectivity of pairs of networks, shared out over the ranks.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "comm/communicator.h"
+#include "merge/path.h"
+#include "trainer/evaluate.h"
+
+namespace basin::trainer {
+
+/// One curve: a pair of networks, a split, and how batch-norm statistics were treated inside the path.
+struct PairCurve {
+  int64_t a = 0, b = 0;
+  std::string split;   ///< "train" | "test"
+  std::string renorm;  ///< "none": statistics interpolated; "reset": recomputed at every interior point
+  std::vector<merge::PathPoint> points;
+  merge::Barriers barriers;
+};
+
+std::vector<std::pair<int64_t, int64_t>> ChoosePairs(LmcOptions::Pairs pairs, int64_t members);
+
+/// Measures every pair at every lambda. Rank r takes points r, r + size, ...; all ranks return the same bits, whatever the
+/// number of ranks. Curves: for each pair, split (train, test as chosen), renorm (reset only for networks with batch norm).
+/// Ends of a path keep their own statistics. `model` is scratch space for the weights.
+std::vector<PairCurve> MeasurePairs(const std::vector<models::StateDict>& networks,
+                                    const std::vector<std::pair<int64_t, int64_t>>& pairs, const LmcOptions& options,
+                                    const Bench& bench, models::Classifier& model, comm::Communicator& comm);
+
+/// `a,b,lambda,split,loss,accuracy,renorm`, a row a point.
+std::string CurvesAsCsv(const std::vector<PairCurve>& curves);
+/// The entries of `lmc` in result.json.
+base::Json BarriersAsJson(const std::vector<PairCurve>& curves);
+
+}  // namespace basin::trainer

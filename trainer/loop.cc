@@ -1,0 +1,145 @@
+#include "trainer/loop.h"
+
+#include <unistd.h>
+
+#include "base/error.h"
+#include "merge/renormalise.h"
+#include "models/layers.h"
+#include "trainer/schedule.h"
+
+namespace basin::trainer {
+namespace {
+
+std::unique_ptr<report::EventWriter> OpenEvents(const std::filesystem::path& folder) {
+  if (folder.empty()) return nullptr;
+  const double now = base::UnixSeconds();
+  return std::make_unique<report::EventWriter>(folder / report::EventFileName(now, "basin", getpid()), now);
+}
+
+/// One rank's pass through the run.
+class Loop {
+ public:
+  Loop(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting)
+      : context_(context),
+        member_(member),
+        strategy_(strategy),
+        counting_(counting),
+        metrics_(context.metrics, member.id(), context.clock, OpenEvents(context.event_folder)),
+        total_steps_(TotalSteps(context.config, context.dataset)),
+        steps_per_epoch_(StepsPerEpoch(context.config, context.dataset)) {}
+
+  LoopTimes Run() {
+    for (step_ = 0; step_ < total_steps_; ++step_) {
+      if (context_.interrupted) {
+        throw Interrupted(Text("interrupted before step ", step_, " of ", total_steps_, "; no result was written"));
+      }
+      Step();
+      if ((step_ + 1) % steps_per_epoch_ == 0) EndEpoch();
+      Show();
+    }
+    metrics_.Flush();
+    return times_;
+  }
+
+ private:
+  int64_t epoch() const { return step_ / steps_per_epoch_; }
+
+  void Step() {
+    const base::Stopwatch watch(context_.clock);
+    const TrainOptions& own = context_.config.members.at(member_.id()).train;
+    const double lr = LearningRate(own.schedule, own.optimizer.lr, step_, total_steps_);
+    const torch::Tensor loss = member_.TrainStep(step_, lr);
+    metrics_.Step(step_, epoch(), lr, loss);
+    times_.train += watch.Seconds();
+    // The strategy sees the population's learning rate: all ranks must scale their exchange alike.
+    const TrainOptions& common = context_.config.train;
+    Exchange([&](MemberState& state) {
+      strategy_.AfterStep({.step = step_, .lr = LearningRate(common.schedule, common.optimizer.lr, step_, total_steps_)},
+                          state, counting_);
+    });
+  }
+
+  void EndEpoch() {
+    Exchange([&](MemberState& state) { strategy_.AfterEpoch({.epoch = epoch()}, state, counting_); });
+    metrics_.Record("epoch", step_, epoch(), {{"bytes", counting_.ledger().payload_bytes}});
+    const int64_t every = context_.config.evaluate.every_epochs;
+    const bool last = step_ + 1 == total_steps_;  // the finish evaluates the final member
+    if (every > 0 && (epoch() + 1) % every == 0 && !last) EvaluateMember();
+  }
+
+  template <typename Call>
+  void Exchange(Call&& call) {
+    const comm::Ledger before = counting_.ledger();
+    MemberState state = member_.state();
+    call(state);
+    const comm::Ledger& after = counting_.ledger();
+    if (after.exchanges != before.exchanges) metrics_.Exchange(step_, epoch(), before, after);
+  }
+
+  void EvaluateMember() {
+    const base::Stopwatch watch(context_.clock);
+    const Bench bench{context_.dataset, context_.config.evaluate, member_.params().values().device(), context_.config.seed};
+    const Score score = Evaluate(member_.model(), bench, context_.dataset.test);
+    metrics_.Record("eval", step_, epoch(), {{"split", "test"}, {"loss", score.loss}, {"accuracy", score.accuracy}});
+    times_.evaluate += watch.Seconds();
+  }
+
+  void Show() {
+    if (!context_.show) return;
+    context_.show({.step = step_ + 1,
+                   .total_steps = total_steps_,
+                   .epoch = epoch(),
+                   .loss = metrics_.last_loss(),
+                   .bytes_sent = counting_.ledger().payload_bytes});
+  }
+
+  const RankContext& context_;
+  Member& member_;
+  Strategy& strategy_;
+  comm::CountingCommunicator& counting_;
+  MetricsWriter metrics_;
+  const int64_t total_steps_, steps_per_epoch_;
+  int64_t step_ = 0;
+  LoopTimes times_;
+};
+
+int64_t HookedUnits(Member& member) {
+  const auto layers = models::HookedLayers(member.model());
+  int64_t units = 0;
+  for (size_t k = 0; k + 1 < layers.size(); ++k) units += layers[k].weight.size(0);  // the classifier is left out
+  return units;
+}
+
+}  // namespace
+
+int64_t StepsPerEpoch(const RunConfig& config, const data::Dataset& dataset) {
+  return data::Batches(dataset.train.size(), config.train.batch_size, config.seed, 0).batches_per_epoch();
+}
+
+int64_t TotalSteps(const RunConfig& config, const data::Dataset& dataset) {
+  if (config.train.steps) return *config.train.steps;
+  return config.train.epochs.value_or(10) * StepsPerEpoch(config, dataset);
+}
+
+RunShape ShapeOf(const RunConfig& config, const data::Dataset& dataset, Member& member) {
+  RunShape shape{.seed = config.seed,
+                 .members = config.population.members,
+                 .total_steps = TotalSteps(config, dataset),
+                 .steps_per_epoch = StepsPerEpoch(config, dataset),
+                 .base_lr = config.train.optimizer.lr,
+                 .slots = member.params().slots(),
+                 .num_parameters = member.params().size(),
+                 .num_moments = static_cast<int>(member.optimizer().moments().size()),
+                 .num_activation_statistics = 2 * HookedUnits(member)};
+  for (const torch::Tensor& statistic : member.statistics()) shape.num_statistics += statistic.numel();
+  shape.lr_at = [schedule = config.train.schedule, lr = shape.base_lr, total = shape.total_steps](int64_t step) {
+    return LearningRate(schedule, lr, step, total);
+  };
+  return shape;
+}
+
+LoopTimes Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting) {
+  return Loop(context, member, strategy, counting).Run();
+}
+
+}  // namespace basin::trainer

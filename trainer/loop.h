@@ -1,0 +1,50 @@
+// The order of things in a step and in an epoch.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+
+#include "base/clock.h"
+#include "comm/counting.h"
+#include "trainer/evaluate.h"
+#include "trainer/member.h"
+#include "trainer/metrics.h"
+#include "trainer/strategy.h"
+
+namespace basin::trainer {
+
+/// What rank 0 shows while training.
+struct LoopStatus {
+  int64_t step = 0, total_steps = 0, epoch = 0;
+  double loss = 0;
+  int64_t bytes_sent = 0;  ///< by this rank, in exchanges
+};
+
+/// What one rank works with. Everything is borrowed.
+struct RankContext {
+  const RunConfig& config;
+  const data::Dataset& dataset;
+  comm::Communicator& comm;  ///< uncounted: start-up, evaluation, finish
+  const base::Clock& clock;
+  const std::atomic<bool>& interrupted;
+  MetricsFile* metrics = nullptr;
+  std::filesystem::path event_folder{};  ///< where this rank's TensorBoard records go; empty: nowhere
+  std::function<void(const LoopStatus&)> show{};  ///< empty on ranks that show nothing
+};
+
+struct LoopTimes {
+  double train = 0;     ///< seconds in steps: data, forward, backward, optimiser
+  double evaluate = 0;  ///< seconds in evaluations between epochs
+};
+
+/// Total optimiser steps of the run: train.steps, or train.epochs times the batches of an epoch.
+int64_t TotalSteps(const RunConfig& config, const data::Dataset& dataset);
+int64_t StepsPerEpoch(const RunConfig& config, const data::Dataset& dataset);
+/// What the strategy may know in advance.
+RunShape ShapeOf(const RunConfig& config, const data::Dataset& dataset, Member& member);
+
+/// Trains this rank's member to the end. Throws Interrupted after the step in which `interrupted` became true.
+LoopTimes Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting);
+
+}  // namespace basin::trainer

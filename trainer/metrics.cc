@@ -1,0 +1,98 @@
+#include "trainer/metrics.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace basin::trainer {
+
+MetricsFile::MetricsFile(const std::filesystem::path& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+  if (descriptor_ < 0) throw DataError(Text(path.string(), ": cannot be opened for writing: ", std::strerror(errno)));
+}
+
+MetricsFile::~MetricsFile() { ::close(descriptor_); }
+
+void MetricsFile::Append(const std::string& lines) {
+  const std::lock_guard lock(mutex_);
+  for (size_t done = 0; done < lines.size();) {
+    const ssize_t written = ::write(descriptor_, lines.data() + done, lines.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw DataError(Text(path_.string(), ": cannot be written: ", std::strerror(errno)));
+    done += static_cast<size_t>(written);
+  }
+}
+
+MetricsWriter::MetricsWriter(MetricsFile* file, int64_t member, const base::Clock& clock,
+                             std::unique_ptr<report::EventWriter> events)
+    : file_(file), member_(member), clock_(clock), events_(std::move(events)), last_flush_(clock.Seconds()) {}
+
+MetricsWriter::~MetricsWriter() {
+  try {
+    Flush();
+  } catch (const std::exception& failure) {
+    base::LogError(Text("the last metrics are lost: ", failure.what()));
+  }
+}
+
+base::Json MetricsWriter::Header(const std::string& kind, double time, int64_t step, int64_t epoch) const {
+  return {{"kind", kind}, {"time", time}, {"step", step}, {"epoch", epoch}, {"member", member_}};
+}
+
+void MetricsWriter::Step(int64_t step, int64_t epoch, double lr, const torch::Tensor& loss) {
+  base::Json record = Header("step", base::UnixSeconds(), step, epoch);
+  record["lr"] = lr;
+  pending_.push_back({std::move(record), loss});
+  FlushIfDue();
+}
+
+void MetricsWriter::Exchange(int64_t step, int64_t epoch, const comm::Ledger& before, const comm::Ledger& after) {
+  Record("exchange", step, epoch,
+         {{"bytes", after.payload_bytes - before.payload_bytes},
+          {"messages", after.messages - before.messages},
+          {"seconds", after.seconds - before.seconds}});
+}
+
+void MetricsWriter::Record(const std::string& kind, int64_t step, int64_t epoch, const base::Json& fields) {
+  base::Json record = Header(kind, base::UnixSeconds(), step, epoch);
+  record.update(fields);
+  pending_.push_back({std::move(record), {}});
+  FlushIfDue();
+}
+
+void MetricsWriter::FlushIfDue() {
+  constexpr double kFlushSeconds = 0.5;  // the contract promises once a second
+  if (clock_.Seconds() - last_flush_ >= kFlushSeconds) Flush();
+}
+
+void MetricsWriter::ShowInTensorBoard(const base::Json& record) {
+  // Every number of a step, an evaluation or an exchange that is not its place in the run: "step/loss", "eval/accuracy", ...
+  for (const auto& [key, value] : record.items()) {
+    if (!value.is_number() || key == "time" || key == "step" || key == "epoch" || key == "member") continue;
+    events_->Scalar(record["kind"].get<std::string>() + '/' + key, record["step"].get<int64_t>(), record["time"].get<double>(),
+                    value.get<float>());
+  }
+}
+
+void MetricsWriter::Flush() {
+  last_flush_ = clock_.Seconds();
+  std::string lines;
+  for (Pending& pending : pending_) {
+    if (pending.loss.defined()) {
+      last_loss_ = pending.loss.item<double>();
+      pending.record["loss"] = std::isfinite(last_loss_) ? base::Json(last_loss_) : base::Json(nullptr);
+    }
+    lines += pending.record.dump() + '\n';
+    if (events_) ShowInTensorBoard(pending.record);
+  }
+  pending_.clear();
+  if (file_ != nullptr && !lines.empty()) file_->Append(lines);
+}
+
+}  // namespace basin::trainer

@@ -1,0 +1,71 @@
+// metrics.jsonl: the primary record of a run, one JSON object a line.
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "comm/counting.h"
+#include "report/tensorboard.h"
+
+namespace basin::trainer {
+
+/// Appends whole lines to one file, from any thread; several processes may append to the same file on one host
+/// (each write is a single append of whole lines).
+class MetricsFile {
+ public:
+  explicit MetricsFile(const std::filesystem::path& path);
+  ~MetricsFile();
+  MetricsFile(const MetricsFile&) = delete;
+  MetricsFile& operator=(const MetricsFile&) = delete;
+  void Append(const std::string& lines);
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_;
+  std::mutex mutex_;
+};
+
+/// The records of one member, collected and written at least once a second.
+class MetricsWriter {
+ public:
+  /// `file` may be null: records are dropped. `events` may be null: nothing for TensorBoard.
+  MetricsWriter(MetricsFile* file, int64_t member, const base::Clock& clock,
+                std::unique_ptr<report::EventWriter> events = nullptr);
+  ~MetricsWriter();
+
+  /// `loss`: scalar on any device; read when the records are flushed, so that a GPU is not waited for at every step.
+  void Step(int64_t step, int64_t epoch, double lr, const torch::Tensor& loss);
+  void Exchange(int64_t step, int64_t epoch, const comm::Ledger& before, const comm::Ledger& after);
+  /// Any other kind: "epoch", "eval", "event". `fields` follow kind, time, step, epoch, member.
+  void Record(const std::string& kind, int64_t step, int64_t epoch, const base::Json& fields);
+  /// Also reads the pending losses.
+  void Flush();
+  /// Loss of the last step that was flushed.
+  double last_loss() const { return last_loss_; }
+
+ private:
+  struct Pending {
+    base::Json record;
+    torch::Tensor loss;  // undefined: the record is complete
+  };
+  base::Json Header(const std::string& kind, double time, int64_t step, int64_t epoch) const;
+  void FlushIfDue();
+  void ShowInTensorBoard(const base::Json& record);
+
+  MetricsFile* file_;
+  int64_t member_;
+  const base::Clock& clock_;
+  std::unique_ptr<report::EventWriter> events_;
+  double last_flush_;
+  std::vector<Pending> pending_;
+  double last_loss_ = 0;
+};
+
+}  // namespace basin::trainer

@@ -1,0 +1,85 @@
+#include "trainer/strategies/wash.h"
+
+#include <cmath>
+#include <span>
+
+#include "trainer/strategies/rates.h"
+
+namespace basin::trainer {
+namespace {
+
+/// One exchange of one float32 vector: means over the ranks.
+struct ShuffleTraffic {
+  double values = 0, variance = 0;  ///< values sent
+  double messages = 0;
+};
+
+ShuffleTraffic ExpectShuffle(std::span<const comm::SelectedTensor> tensors, int members) {
+  // Of the N members a uniform permutation leaves 1 in place on average, with variance 1 (N >= 2).
+  // A coordinate that is chosen with probability q so moves X values: E[X] = q (N - 1), E[X^2] = q
+  // (1 + (N - 1)^2).
+  const double peers = members - 1, ranks = members;
+  ShuffleTraffic traffic;
+  double log_nothing =
+      0;  // of the probability that no value goes from one given rank to one given peer
+  for (const comm::SelectedTensor& tensor : tensors) {
+    const double n = static_cast<double>(tensor.num_elements), q = tensor.rate;
+    traffic.values += n * q * peers / ranks;
+    traffic.variance += n * (q * (1 + peers * peers) - q * q * peers * peers) / (ranks * ranks);
+    log_nothing += n * std::log1p(-q / ranks);
+  }
+  traffic.messages = peers * -std::expm1(log_nothing);
+  return traffic;
+}
+
+}  // namespace
+
+Wash::Wash(const WashOptions& options, const RunShape& shape)
+    : options_(options),
+      shape_(shape),
+      times_(options.when, shape),
+      factors_(DepthFactors(shape.slots, options.law, options.depth)) {}
+
+std::vector<comm::SelectedTensor> Wash::TensorsAt(double time_factor) const {
+  auto tensors = SelectTensors(shape_.slots, factors_, options_.p * time_factor);
+  for (comm::SelectedTensor& tensor : tensors)
+    tensor.rate = comm::SelectionRate(tensor.rate, shape_.members);
+  return tensors;
+}
+
+void Wash::AfterStep(const StepInfo& step, MemberState& member, comm::CountingCommunicator& comm) {
+  if (!times_.Acts(step.step)) return;
+  const comm::CountingCommunicator::Exchange exchange(comm);
+  if (comm.size() == 1) return;
+  const comm::DrawKey key{.run_seed = shape_.seed, .exchange = static_cast<uint64_t>(step.step)};
+  const auto tensors = TensorsAt(TimeFactor(options_.schedule, step, shape_));
+  const comm::ShufflePlan plan = comm::DrawShufflePlan(key, tensors, comm.size(), comm.rank());
+  std::vector<torch::Tensor> flats{member.weights};
+  if (options_.optimizer_state)
+    flats.insert(flats.end(), member.moments.begin(), member.moments.end());
+  exchange_.Shuffle(plan, flats, comm);
+}
+
+Forecast Wash::Predict() const {
+  const double bytes_a_place =
+      static_cast<double>(sizeof(float)) * (options_.optimizer_state ? 1 + shape_.num_moments : 1);
+  Forecast forecast;
+  ShuffleTraffic one;
+  double last_factor = -1, variance = 0;
+  for (int64_t step = times_.begin(); step < times_.end(); ++step) {
+    if (!times_.Acts(step)) continue;
+    ++forecast.exchanges;
+    if (shape_.members == 1) continue;
+    const double lr = shape_.lr_at ? shape_.lr_at(step) : shape_.base_lr;
+    const double factor = TimeFactor(options_.schedule, {.step = step, .lr = lr}, shape_);
+    if (factor != last_factor) one = ExpectShuffle(TensorsAt(factor), shape_.members);
+    last_factor = factor;
+    forecast.bytes_per_rank += one.values * bytes_a_place;
+    forecast.messages_per_rank += one.messages;
+    variance += one.variance * bytes_a_place * bytes_a_place;
+  }
+  forecast.bytes_stddev = std::sqrt(variance);
+  return forecast;
+}
+
+}  // namespace basin::trainer

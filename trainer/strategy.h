@@ -1,0 +1,92 @@
+// What members do to each other's weights. A strategy sees one member and a communicator, after a step and after an
+// epoch; never a backend, a thread or a file.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/counting.h"
+#include "models/flat_params.h"
+#include "trainer/strategy_options.h"
+
+namespace basin::trainer {
+
+/// Mends a member that has just become an average (papa-all, papa-2). Runs on this member's own training data.
+class Renormaliser {
+ public:
+  virtual ~Renormaliser() = default;
+  /// Means, then standard deviations, of all hooked layers' units: float64 [2 U] on the CPU.
+  virtual torch::Tensor MeasureActivations() = 0;
+  /// Brings the member's activations to `target` (as returned by MeasureActivations, averaged over the parents).
+  virtual void Repair(const torch::Tensor& target) = 0;
+  /// Recomputes batch-norm statistics.
+  virtual void Reset() = 0;
+};
+
+/// What a strategy may touch of its member. Borrowed for the call.
+struct MemberState {
+  int64_t id = 0;
+  torch::Tensor& weights;                        ///< [P] float32, the model's parameters are views of it
+  std::vector<torch::Tensor>& moments;           ///< the optimiser's [P] vectors: SGD momentum, or Adam's two; may be empty
+  std::vector<torch::Tensor>& statistics;        ///< floating buffers (running mean and variance), any shape
+  const std::vector<models::ParameterSlot>& slots;
+  Renormaliser* renormaliser = nullptr;          ///< may be null in tests of strategies that do not renormalise
+};
+
+/// The step that has just been taken.
+struct StepInfo {
+  int64_t step = 0;  ///< from 0
+  double lr = 0;     ///< of that step
+};
+/// The epoch that has just ended.
+struct EpochInfo {
+  int64_t epoch = 0;  ///< from 0
+};
+
+/// All that a strategy knows of the run in advance.
+struct RunShape {
+  uint64_t seed = 1;
+  int members = 1;
+  int64_t total_steps = 0;
+  int64_t steps_per_epoch = 1;
+  double base_lr = 0;                        ///< the optimiser's lr; 0: couplings to lr are 1
+  std::function<double(int64_t)> lr_at;      ///< lr of a step
+  std::vector<models::ParameterSlot> slots;
+  int64_t num_parameters = 0;                ///< P
+  int64_t num_statistics = 0;                ///< elements of all MemberState::statistics
+  int num_moments = 0;
+  int64_t num_activation_statistics = 0;     ///< 2 U, see Renormaliser
+  int64_t total_epochs() const { return total_steps / steps_per_epoch; }  ///< complete ones
+};
+
+/// What a run will send, by formula, before it starts: means over the ranks.
+struct Forecast {
+  double bytes_per_rank = 0;
+  double bytes_stddev = 0;  ///< of bytes_per_rank, from drawing the coordinates; 0: exact
+  double messages_per_rank = 0;
+  int64_t exchanges = 0;
+};
+
+class Strategy {
+ public:
+  virtual ~Strategy() = default;
+  /// Called once before the first step (of a new or a resumed run, then before State is restored) with the member's weights as
+  /// they start. Start-up: the communicator is not the ledger's.
+  virtual void Begin(MemberState&, comm::Communicator&) {}
+  virtual void AfterStep(const StepInfo&, MemberState&, comm::CountingCommunicator&) {}
+  virtual void AfterEpoch(const EpochInfo&, MemberState&, comm::CountingCommunicator&) {}
+  /// For the backends on the CPU (comm/communicator.h says how an AllReduceSum is sent).
+  virtual Forecast Predict() const = 0;
+  /// Tensors that a resumed run needs besides weights and moments (e.g. the outer momentum), by name; stable references.
+  virtual std::vector<std::pair<std::string, torch::Tensor*>> State() { return {}; }
+};
+
+/// The table of strategies.
+std::unique_ptr<Strategy> MakeStrategy(const StrategyOptions& options, const RunShape& shape);
+std::vector<std::string> StrategyNames();
+
+}  // namespace basin::trainer

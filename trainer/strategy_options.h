@@ -1,0 +1,79 @@
+// One options struct for each strategy: the keys of its `strategy:` section, with their defaults.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+namespace basin::trainer {
+
+/// How the share p of a tensor depends on its depth l of L: linear is p (1 - l / (L - 1)); with L = 1 it is p.
+enum class DepthLaw { kLinear, kConstant };
+/// What counts as a layer: the tensor's index, its module's index, or the share of parameters before it.
+enum class DepthUnit { kTensor, kModule, kParameters };
+/// How p depends on time, u = share of training done: 1; lr_t / lr_0; (1 + cos(pi u)) / 2.
+enum class RateSchedule { kConstant, kLr, kCosine };
+enum class Renorm { kNone, kReset, kRepair };
+
+/// When a strategy acts within an epoch: at steps t (from 0) with t mod every_steps = 0 and
+/// start <= t / total_steps < stop.
+struct StepWindow {
+  int64_t every_steps = 1;
+  double start = 0, stop = 1;  ///< shares of training
+};
+
+struct IndependentOptions {};
+struct WashOptions {
+  double p = 0.001;  ///< share of (member, coordinate) places that really move
+  DepthLaw law = DepthLaw::kLinear;
+  DepthUnit depth = DepthUnit::kTensor;
+  bool optimizer_state = false;  ///< WASH+Opt: moments follow their weights
+  RateSchedule schedule = RateSchedule::kConstant;
+  StepWindow when{};
+};
+struct PapaOptions {
+  double alpha = 0.99;    ///< theta <- alpha theta + (1 - alpha) mean
+  bool couple_lr = true;  ///< 1 - alpha is scaled by lr_t / lr_0
+  bool buffers = true;    ///< batch-norm statistics are pulled as well
+  StepWindow when{.every_steps = 10};
+};
+struct PapaAllOptions {
+  int64_t every_epochs = 5;
+  Renorm renorm = Renorm::kRepair;
+};
+struct Papa2Options {
+  int64_t every_epochs = 5;
+  Renorm renorm = Renorm::kRepair;
+};
+struct DartOptions {
+  std::optional<int64_t> from_epoch{};  ///< none: half of training
+  int64_t every_epochs = 40;
+};
+struct LocalSgdOptions {
+  int64_t post_local_from = 0;  ///< before this step the members average after every step (post-local SGD)
+  StepWindow when{.every_steps = 100};
+};
+struct DilocoOptions {
+  double outer_lr = 0.7, outer_momentum = 0.9;
+  bool nesterov = true;
+  StepWindow when{.every_steps = 100};
+};
+struct SpartaOptions {
+  double p = 0.001;  ///< share of coordinates that are averaged
+  DepthLaw law = DepthLaw::kConstant;
+  StepWindow when{};
+};
+struct GossipOptions {
+  double weight = 0.5;  ///< theta <- (1 - weight) theta + weight peer, on both sides
+  StepWindow when{.every_steps = 10};
+};
+
+using StrategyOptions =
+    std::variant<IndependentOptions, WashOptions, PapaOptions, PapaAllOptions, Papa2Options,
+                 DartOptions, LocalSgdOptions, DilocoOptions, SpartaOptions, GossipOptions>;
+
+/// The name in YAML: "wash", "papa-all", ...
+std::string_view StrategyName(const StrategyOptions& options);
+
+}  // namespace basin::trainer
