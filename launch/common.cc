@@ -1,0 +1,21 @@
+#include "base/log.h"
+#include "launch/commands.h"
+
+namespace basin::launch {
+
+std::shared_ptr<CommonOptions> AddCommonOptions(CLI::App& command) {
+  auto options = std::make_shared<CommonOptions>();
+  command.add_option("--set", options->set,
+                     "override one key of the configuration, e.g. --set strategy.p=0.01 (repeatable; the value is YAML)")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  command.add_option_function<std::string>(
+             "--log-level", [](const std::string& level) { base::SetLogLevel(base::ParseLogLevel(level)); },
+             "debug | info | warning | error | off (default info)")
+      ->type_name("LEVEL");
+  command.add_flag("--json", options->json, "print the result as JSON on standard output, everything else on standard error");
+  command.add_flag("--quiet", options->quiet, "no progress, no table");
+  return options;
+}
+
+}  // namespace basin::launch

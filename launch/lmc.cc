@@ -1,0 +1,54 @@
+// basin lmc
+#include <iostream>
+
+#include "base/error.h"
+#include "launch/commands.h"
+#include "launch/results.h"
+#include "trainer/finished.h"
+
+namespace basin::launch {
+namespace {
+
+struct LmcArguments {
+  std::string config, out, align = "none", renorm = "reset";
+  std::vector<std::string> models;
+  int points = 0;
+};
+
+int Lmc(const LmcArguments& arguments, const CommonOptions& common) {
+  std::vector<std::string> overrides = common.set;
+  if (arguments.points > 0) overrides.push_back(Text("lmc.points=", arguments.points));
+  const auto config = trainer::ReadRunConfig(arguments.config, overrides);
+  if (arguments.models.size() < 2) throw ConfigError("lmc needs at least two models: a line has two ends");
+  std::optional<std::filesystem::path> folder;
+  if (!arguments.out.empty()) folder = arguments.out;
+  const base::Json report = trainer::ConnectFiles(config, {arguments.models.begin(), arguments.models.end()},
+                                                  arguments.renorm == "reset", folder);
+  std::cout << (common.json ? report.dump(2) : BarriersText(report["lmc"])) << std::endl;
+  if (folder) std::cerr << "curves: " << (*folder / "lmc.csv").string() << std::endl;
+  return 0;
+}
+
+}  // namespace
+
+void AddLmc(CLI::App& app, Action& action) {
+  CLI::App* command = app.add_subcommand("lmc", "linear mode connectivity: the loss on the line between models");
+  command->description(
+      "For every pair of models, loss and accuracy at evenly spaced points of the straight line between them, and the height of\n"
+      "the barrier by three definitions: max_mean (B1, Git Re-Basin), linear (B2, Entezari et al.), mid (B3). Networks with\n"
+      "batch norm are measured with interpolated (none) and with recomputed (reset) statistics.\n\n"
+      "  basin lmc configs/quickstart.yaml a.safetensors b.safetensors --points 25 --out lmc/");
+  auto arguments = std::make_shared<LmcArguments>();
+  const auto common = AddCommonOptions(*command);
+  command->add_option("CONFIG.yaml", arguments->config, "configuration with data and model")->required();
+  command->add_option("MODEL", arguments->models, "two or more safetensors files")->required();
+  command->add_option("--points", arguments->points, "points on each line, ends included (default: lmc.points, 25)")->check(CLI::Range(2, 100000));
+  command->add_option("--align", arguments->align, "none: units are taken as they are")->check(CLI::IsMember({"none"}))->type_name("HOW");
+  command->add_option("--renorm", arguments->renorm, "none | reset (default): also with recomputed batch-norm statistics")
+      ->check(CLI::IsMember({"none", "reset"}))
+      ->type_name("HOW");
+  command->add_option("--out", arguments->out, "folder for lmc.csv and barriers.json")->type_name("DIR");
+  command->callback([=, &action] { action = [=] { return Lmc(*arguments, *common); }; });
+}
+
+}  // namespace basin::launch

@@ -1,0 +1,101 @@
+#include "launch/results.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/error.h"
+#include "report/progress.h"
+#include "report/table.h"
+
+namespace basin::launch {
+namespace {
+
+using base::Json;
+
+std::string Percent(const Json& fraction) {
+  if (!fraction.is_number()) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", 100 * fraction.get<double>());
+  return text;
+}
+
+std::string Nats(const Json& loss) {
+  if (!loss.is_number()) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4f", loss.get<double>());
+  return text;
+}
+
+void AddScore(report::Table& table, const std::string& what, const Json& score) {
+  if (score.is_object()) table.AddRow({what, Percent(score["test_accuracy"]), Nats(score["test_loss"])});
+}
+
+std::string BytesLine(const Json& result) {
+  const Json& bytes = result["bytes"];
+  const Json& seconds = result["seconds"];
+  const auto whole = [](double value) { return report::FormatBytes(std::llround(value)); };
+  const double payload = bytes["payload_per_rank"].get<double>();
+  const double predicted = bytes["predicted_per_rank"].get<double>();
+  std::string text = Text("sent a rank: ", whole(payload), " (predicted ", whole(predicted), ") in ",
+                          bytes["exchanges"].get<int64_t>(), " exchanges");
+  const double steps = result["steps"].get<double>();
+  if (steps > 0) text += ", " + whole(payload / steps) + " a step";
+  char times[128];
+  std::snprintf(times, sizeof times, "\nseconds: train %.1f, exchange %.2f, evaluate %.1f, total %.1f",
+                seconds["train"].get<double>(), seconds["exchange"].get<double>(), seconds["evaluate"].get<double>(),
+                seconds["total"].get<double>());
+  return text + times;
+}
+
+}  // namespace
+
+std::string AnnounceText(const trainer::RunConfig& config, const std::string& backend) {
+  return Text(config.population.members, " members, ", config.model.name, " on ", config.data.name, ", strategy ",
+              trainer::StrategyName(config.strategy), ", ",
+              config.population.init == trainer::Init::kSame ? "same" : "different", " initial weights, seed ", config.seed,
+              ", backend ", backend);
+}
+
+std::string ResultText(const Json& result) {
+  report::Table table({"test", "accuracy %", "loss"});
+  for (const Json& member : result["member"]) AddScore(table, Text("member ", member["id"].get<int64_t>()), member);
+  AddScore(table, "mean member", result["mean_member"]);
+  AddScore(table, "ensemble (mean of logits)", result["ensemble"]);
+  const bool recalibrated = result["average"].value("recalibrated", false);
+  AddScore(table, recalibrated ? "average, batch norm recomputed" : "average", result["average"]);
+  if (recalibrated) AddScore(table, "average, batch norm as averaged", result["average_raw"]);
+  if (result["soup"].is_object()) {
+    AddScore(table, "greedy soup of " + result["soup"]["chosen"].dump(), result["soup"]);
+  }
+  std::string text = table.Render();
+  if (!result["lmc"].empty()) text += '\n' + BarriersText(result["lmc"]);
+  return text + '\n' + BytesLine(result);
+}
+
+std::string ScoresText(const Json& report) {
+  report::Table table({"model", "train %", "loss", "validation %", "loss", "test %", "loss"});
+  const auto add = [&table](const std::string& name, const Json& scores) {
+    std::vector<std::string> cells{name};
+    for (const char* split : {"train", "validation", "test"}) {
+      const Json score = scores.value(split, Json::object());
+      cells.push_back(Percent(score.value("accuracy", Json(nullptr))));
+      cells.push_back(Nats(score.value("loss", Json(nullptr))));
+    }
+    table.AddRow(cells);
+  };
+  for (const Json& model : report["models"]) add(model["file"].get<std::string>(), model);
+  if (report.contains("ensemble")) add("ensemble (mean of logits)", report["ensemble"]);
+  return table.Render();
+}
+
+std::string BarriersText(const Json& entries) {
+  report::Table table({"pair", "split", "batch norm", "B1 max-mean", "B2 linear", "B3 midpoint"});
+  for (const Json& entry : entries) {
+    table.AddRow({Text(entry["a"].get<int64_t>(), "-", entry["b"].get<int64_t>()), entry["split"].get<std::string>(),
+                  entry["renorm"] == "reset" ? "recomputed" : "as it is", Nats(entry["barrier_max_mean"]),
+                  Nats(entry["barrier_linear"]), Nats(entry["barrier_mid"])});
+  }
+  return "barriers of the test or training loss on the line between two members (nats)\n" + table.Render();
+}
+
+}  // namespace basin::launch

@@ -1,0 +1,27 @@
+// Several finished runs beside each other, one row a run or one row a group of seeds.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "base/json.h"
+
+namespace basin::launch {
+
+/// The figures of one finished run that people compare. Fractions, nats, bytes, seconds.
+struct RunRow {
+  std::string name;
+  std::vector<base::Json> results;  ///< content of result.json: one, or one a seed
+};
+
+/// `path` is a run directory (holds result.json) or a folder of run directories (seeds of one setting). DataError otherwise.
+RunRow ReadRow(const std::filesystem::path& path);
+
+/// Rows: strategy, members, accuracy of mean member, ensemble, average with and without recomputed statistics, soup, worst barrier
+/// (definition B2 `barrier_linear`, on test, statistics recomputed), bytes and messages a rank, seconds. Groups: mean +- sample
+/// standard deviation over the seeds.
+std::string RunsText(const std::vector<RunRow>& rows, bool markdown);
+/// The same figures as numbers: [{"name", "runs", "mean_member": {"mean", "sd"}, ...}].
+base::Json RunsJson(const std::vector<RunRow>& rows);
+
+}  // namespace basin::launch

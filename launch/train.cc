@@ -1,0 +1,81 @@
+// basin train
+#include <unistd.h>
+
+#include <iostream>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "launch/commands.h"
+#include "launch/interrupt.h"
+#include "launch/results.h"
+#include "report/progress.h"
+#include "trainer/run.h"
+
+namespace basin::launch {
+namespace {
+
+struct TrainArguments {
+  std::string config, run_dir;
+  bool resume = false;
+};
+
+constexpr const char* kAbout =
+    "Train a population: N members that exchange weights by the configured strategy; then measure the members, their\n"
+    "ensemble, their average and the straight lines between them.\n\n"
+    "Alone, the members are threads of this process; under mpirun -n N, each process trains one member. The weights are the\n"
+    "same bits either way. Results go to the run directory (result.json, members/, average.safetensors, lmc.csv, ...).\n\n"
+    "  basin train configs/quickstart.yaml\n"
+    "  mpirun -n 4 basin train configs/quickstart.yaml --set strategy.p=0.01 --run-dir runs/p01";
+
+bool ShowProgress(const trainer::RunConfig& config, bool quiet) {
+  using Progress = trainer::ReportOptions::Progress;
+  return !quiet && config.report.progress != Progress::kOff;
+}
+
+int Train(const TrainArguments& arguments, const CommonOptions& common) {
+  const base::SystemClock clock;
+  std::unique_ptr<report::Progress> progress;
+  int64_t members = 1;
+  trainer::RunRequest request{.config_file = arguments.config, .overrides = common.set, .resume = arguments.resume};
+  if (!arguments.run_dir.empty()) request.run_dir = arguments.run_dir;
+  request.announce = [&](const trainer::RunConfig& config, const std::string& backend) {
+    if (!ShowProgress(config, common.quiet)) return;
+    std::cerr << AnnounceText(config, backend) << '\n';
+    progress = std::make_unique<report::Progress>(
+        std::cerr, clock, report::ProgressOptions{.is_terminal = isatty(STDERR_FILENO) == 1});
+    members = config.population.members;
+  };
+  request.show = [&](const trainer::LoopStatus& status) {
+    if (!progress) return;
+    progress->Update({.step = status.step, .total_steps = status.total_steps, .epoch = status.epoch,
+                      .loss = status.loss, .bytes_sent = status.bytes_sent, .members = members});
+    if (status.step == status.total_steps) {
+      progress->Finish();
+      std::cerr << "measuring members, ensemble, average and connectivity ..." << std::endl;
+    }
+  };
+  const trainer::RunOutcome outcome = trainer::TrainPopulation(request, WatchInterrupts());
+  if (!outcome.prints || outcome.exit_code != 0) return outcome.exit_code;
+  if (outcome.already_finished) std::cerr << outcome.run_dir.string() << ": this run is finished\n";
+  if (common.json) {
+    std::cout << outcome.result.dump(2) << std::endl;
+  } else if (!common.quiet) {
+    std::cout << ResultText(outcome.result) << "\nrun directory: " << outcome.run_dir.string() << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void AddTrain(CLI::App& app, Action& action) {
+  CLI::App* command = app.add_subcommand("train", "train a population, average it, measure its connectivity");
+  command->description(kAbout);
+  auto arguments = std::make_shared<TrainArguments>();
+  const auto common = AddCommonOptions(*command);
+  command->add_option("CONFIG.yaml", arguments->config, "the configuration; configs/reference.yaml explains every key")->required();
+  command->add_option("--run-dir", arguments->run_dir, "where the results go, instead of run.dir")->type_name("DIR");
+  command->add_flag("--resume", arguments->resume, "go on with the run in the run directory");
+  command->callback([=, &action] { action = [=] { return Train(*arguments, *common); }; });
+}
+
+}  // namespace basin::launch

@@ -1,0 +1,14 @@
+#include "launch/version.h"
+
+#include "base/error.h"
+#include "trainer/versions.h"
+
+namespace basin::launch {
+
+std::string VersionText() {
+  const trainer::LibraryVersions versions = trainer::ReadVersions();
+  return Text("Basin    ", BASIN_VERSION, "\nLibTorch ", versions.libtorch, "\nMPI      ", versions.mpi, "\nNCCL     ",
+              versions.nccl, "\ngRPC     not built in");
+}
+
+}  // namespace basin::launch
