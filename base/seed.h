@@ -52,7 +52,10 @@ class Stream {
     if (used_ == 4) Refill();
     return block_[used_++];
   }
-  uint64_t NextU64() { return (uint64_t{NextU32()} << 32) | NextU32(); }
+  uint64_t NextU64() {
+    const uint64_t high = NextU32();  // a statement of its own: operands of | have no order
+    return high << 32 | NextU32();
+  }
   /// Uniform in [0, 1) with 53 random bits.
   double NextDouble() { return static_cast<double>(NextU64() >> 11) * 0x1.0p-53; }
   /// Uniform in (0, 1]: safe as an argument of log. 53 random bits.

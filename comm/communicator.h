@@ -64,8 +64,8 @@ class Communicator {
   /// Overwrites x with root's x. Same shape and dtype everywhere.
   virtual void Broadcast(torch::Tensor& x, int root) = 0;
   /// send: [sum of send_counts], part p goes to rank p; recv: [sum of recv_counts], part p comes from rank p; counts in
-  /// elements, one an rank; send_counts[p] here equals recv_counts[rank()] at p. One message to each peer with a
-  /// non-zero count, none to others; a rank whose counts are all zero may still be waited for by nobody.
+  /// elements, one a rank; send_counts[p] here equals recv_counts[rank()] at p. One message to each peer with a
+  /// non-zero count, none to others. A rank whose counts are all zero calls too; a backend need not wait for it.
   virtual void AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
                          torch::Tensor& recv, std::span<const int64_t> recv_counts) = 0;
   /// Returns after all ranks have entered.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <optional>
 
 #include "base/error.h"
@@ -14,11 +15,12 @@ namespace {
 
 using Getenv = std::function<const char*(const char*)>;
 
-std::optional<int> ReadInt(const Getenv& getenv, const char* name) {
+template <typename Number = int>
+std::optional<Number> ReadInt(const Getenv& getenv, const char* name) {
   const char* text = getenv(name);
   if (text == nullptr || *text == '\0') return std::nullopt;
   const std::string_view view(text);
-  int value = 0;
+  Number value = 0;
   const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
   if (error != std::errc() || end != view.data() + view.size() || value < 0) {
     throw ConfigError(Text("the environment variable ", name, " is '", text,
@@ -104,6 +106,12 @@ LaunchInfo ReadLaunchInfo(const Getenv& getenv) {
   const std::optional<int> ompi_size = ReadInt(getenv, "OMPI_COMM_WORLD_SIZE");
   if (ompi_rank && ompi_size) return filled("openmpi", *ompi_rank, *ompi_size);
 
+  // The shell of an interactive allocation is a step too, and hands down what Slurm and PMIx told it. Its number lies above
+  // all of srun's (slurm.h: SLURM_MAX_NORMAL_STEP_ID).
+  constexpr int64_t kLastStepOfSrun = 0xfffffff0;
+  const std::optional<int64_t> slurm_step = ReadInt<int64_t>(getenv, "SLURM_STEP_ID");
+  if (slurm_step > kLastStepOfSrun) return {.launcher = "none"};
+
   const std::optional<int> slurm_size = FirstInt(getenv, {"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"});
   if (const std::optional<int> rank = ReadInt(getenv, "PMIX_RANK")) {
     const std::optional<int> size = ompi_size ? ompi_size : slurm_size;
@@ -116,7 +124,7 @@ LaunchInfo ReadLaunchInfo(const Getenv& getenv) {
   }
   const std::optional<int> slurm_rank = ReadInt(getenv, "SLURM_PROCID");
   // Without a step the process is the batch script itself: alone, whatever the allocation's size.
-  if (ReadInt(getenv, "SLURM_STEP_ID") && slurm_rank && slurm_size) return filled("slurm", *slurm_rank, *slurm_size);
+  if (slurm_step && slurm_rank && slurm_size) return filled("slurm", *slurm_rank, *slurm_size);
   return {.launcher = "none"};
 }
 

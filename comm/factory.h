@@ -21,8 +21,9 @@ struct LaunchInfo {
   int local_size = 1;  ///< processes of this host (Slurm: of the fullest host, which is the same number on all ranks)
 };
 /// OMPI_COMM_WORLD_{RANK,SIZE,LOCAL_RANK,LOCAL_SIZE}; PMIX_RANK (with SLURM_/OMPI_ size); SLURM_PROCID, SLURM_STEP_NUM_TASKS
-/// (else SLURM_NTASKS), SLURM_LOCALID, SLURM_STEP_TASKS_PER_NODE when SLURM_STEP_ID is set; else none. ConfigError when
-/// they contradict each other. `getenv` is passed in for tests.
+/// (else SLURM_NTASKS), SLURM_LOCALID, SLURM_STEP_TASKS_PER_NODE when SLURM_STEP_ID is set; else none. A batch script and
+/// the shell of an interactive allocation are none as well. ConfigError when they contradict each other. `getenv` is
+/// passed in for tests.
 LaunchInfo ReadLaunchInfo(const std::function<const char*(const char*)>& getenv);
 
 struct CommOptions {

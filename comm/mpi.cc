@@ -277,8 +277,8 @@ std::unique_ptr<Communicator> MakeMpi(MpiSession& session, milliseconds timeout,
   CheckMpi(MPI_Comm_idup(MPI_COMM_WORLD, &comm, &request), "MPI_Comm_idup");
   if (!WaitUntil(request, SteadyClock::now() + timeout)) {
     session.MarkBroken();
-    throw CommError(Text("rank ", session.rank(), ": not all ", session.size(), " ranks came to make the communicator within ",
-                         SecondsText(timeout)));
+    throw CommError(Text("rank ", session.rank(), ": joining the group: waited ", SecondsText(timeout), " for all ",
+                         session.size(), " ranks; a peer that is only slow needs a longer comm.timeout_s"));
   }
   MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
   const Seat seat{.rank = session.rank(), .size = session.size(), .device = device};

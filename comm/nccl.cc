@@ -9,6 +9,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <future>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -58,6 +59,16 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
+/// Frees the device from kernels that wait for a peer. An abort was seen to hang itself after a process of the same host
+/// had been killed (NVIDIA/nccl issues 863, 1777), so it gets a thread of its own and is left behind when it takes too
+/// long: the process is about to end.
+void AbortWithinBound(ncclComm_t comm) {
+  std::packaged_task<void()> abort([comm] { ncclCommAbort(comm); });
+  const std::future<void> done = abort.get_future();
+  std::thread(std::move(abort)).detach();
+  done.wait_for(std::chrono::seconds(10));
+}
+
 /// Owns an ncclComm_t. Destroyed in good health it is finalised within the deadline, otherwise aborted: neither blocks for
 /// a peer that is gone.
 class Handle {
@@ -66,7 +77,7 @@ class Handle {
   ~Handle() {
     if (comm_ == nullptr) return;
     if (std::uncaught_exceptions() > 0) {
-      ncclCommAbort(comm_);
+      AbortWithinBound(comm_);
       return;
     }
     try {
@@ -95,8 +106,7 @@ class Handle {
     if (!Accepted(result)) Fail(operation, ErrorText(result));
   }
   [[noreturn]] void Fail(std::string_view operation, std::string_view why) {
-    // Without the abort, kernels that wait for a peer would occupy the device for ever.
-    if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
+    if (comm_ != nullptr) AbortWithinBound(std::exchange(comm_, nullptr));
     throw CommError(Text("rank ", seat_.rank, ": ", operation, ": ", why));
   }
 

@@ -65,6 +65,16 @@ TEST(LaunchInfo, ABatchScriptIsAloneHoweverLargeItsAllocation) {
   ExpectLaunch(Read({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "16"}}), {"none", 0, 1, 0, 1});
 }
 
+// What salloc's shell hands down on a cluster whose default is PMIx.
+TEST(LaunchInfo, TheShellOfAnInteractiveAllocationIsAloneToo) {
+  const Environment shell = {{"SLURM_STEP_ID", "4294967290"},    {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"},
+                             {"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_LOCALID", "0"}, {"PMIX_RANK", "0"}};
+  ExpectLaunch(Read(shell), {"none", 0, 1, 0, 1});
+  Environment under_mpirun = kOpenMpi;
+  under_mpirun.insert(shell.begin(), shell.end());
+  ExpectLaunch(Read(under_mpirun), {"openmpi", 5, 8, 1, 4});
+}
+
 TEST(LaunchInfo, PmixUnderSlurmTakesItsSizeFromSlurm) {
   ExpectLaunch(Read(With(kSlurmStep, "PMIX_RANK", "6")), {"pmix", 6, 11, 2, 4});
 }

@@ -17,6 +17,7 @@
 namespace {
 
 using basin::comm::Communicator;
+using basin::comm::MpiSession;
 
 constexpr int kCulprit = 1;
 constexpr std::chrono::milliseconds kTimeout{2000};
@@ -30,16 +31,21 @@ void SumOf(Communicator& comm, int64_t n) {
   comm.AllReduceSum(x);
 }
 
-const std::map<std::string, std::function<void(Communicator&)>>& Scenarios() {
-  static const std::map<std::string, std::function<void(Communicator&)>> scenarios = {
-      {"killed", [](Communicator& comm) { Die(comm, SIGKILL), SumOf(comm, 1000); }},
+using Scenario = std::function<void(Communicator&, MpiSession&)>;
+
+const std::map<std::string, Scenario>& Scenarios() {
+  static const std::map<std::string, Scenario> scenarios = {
+      {"killed", [](Communicator& comm, MpiSession&) { Die(comm, SIGKILL), SumOf(comm, 1000); }},
       // Long enough that the sends, too, need the peer.
-      {"stopped", [](Communicator& comm) { Die(comm, SIGSTOP), SumOf(comm, 3'000'000); }},
-      {"stopped_in_barrier", [](Communicator& comm) { Die(comm, SIGSTOP), comm.Barrier(); }},
-      {"other_operation", [](Communicator& comm) { comm.rank() == kCulprit ? comm.Barrier() : SumOf(comm, 10); }},
-      {"other_length", [](Communicator& comm) { SumOf(comm, comm.rank() == kCulprit ? 300 : 30); }},
+      {"stopped", [](Communicator& comm, MpiSession&) { Die(comm, SIGSTOP), SumOf(comm, 3'000'000); }},
+      {"stopped_in_barrier", [](Communicator& comm, MpiSession&) { Die(comm, SIGSTOP), comm.Barrier(); }},
+      {"stopped_before_joining",
+       [](Communicator& comm, MpiSession& session) { Die(comm, SIGSTOP), MakeMpi(session, kTimeout); }},
+      {"other_operation",
+       [](Communicator& comm, MpiSession&) { comm.rank() == kCulprit ? comm.Barrier() : SumOf(comm, 10); }},
+      {"other_length", [](Communicator& comm, MpiSession&) { SumOf(comm, comm.rank() == kCulprit ? 300 : 30); }},
       {"own_error",
-       [](Communicator& comm) {
+       [](Communicator& comm, MpiSession&) {
          comm.SetTimeout(std::chrono::minutes(10));  // only the end of the job can end this wait
          if (comm.rank() == kCulprit) throw basin::DataError("the culprit's file is damaged");
          SumOf(comm, 10);
@@ -49,7 +55,7 @@ const std::map<std::string, std::function<void(Communicator&)>>& Scenarios() {
 }
 
 int RunRank(const std::string& scenario, const std::string& folder, bool abort) {
-  basin::comm::MpiSession session;
+  MpiSession session;
   const auto write = [&](const std::string& kind, const std::string& text) {
     std::ofstream(folder + "/" + kind + std::to_string(session.rank())) << text;
   };
@@ -59,7 +65,7 @@ int RunRank(const std::string& scenario, const std::string& folder, bool abort) 
     comm->Barrier();
     comm->SetTimeout(kTimeout);
     try {
-      Scenarios().at(scenario)(*comm);
+      Scenarios().at(scenario)(*comm, session);
     } catch (const basin::CommError&) {
       EXPECT_THROW(comm->Barrier(), basin::CommError);  // dead for good, and says so at once
       throw;

@@ -120,6 +120,13 @@ TEST(Faults, ABarrierNamesExactlyTheMissingRank) {
   ExpectEnded(outcome);
 }
 
+TEST(Faults, AGroupThatIsNotCompleteEndsAtTheDeadlineToo) {
+  const Outcome outcome = RunScenario({"stopped_before_joining", "abort"});
+  EXPECT_THAT(outcome.caught[0] + outcome.caught[2], HasSubstr("joining the group: waited 2 s for all 3 ranks"));
+  EXPECT_EQ(outcome.result.exit_code, 4) << outcome.result.err;
+  ExpectEnded(outcome);
+}
+
 TEST(Faults, ARankInAnotherOperationIsToldByWhatItSent) {
   const Outcome outcome = RunScenario({"other_operation", "return", /*recovery=*/true});
   EXPECT_THAT(outcome.caught[0], HasSubstr("waited 2 s for rank 1; rank 1 has sent for Barrier, call 2 while this is "

@@ -230,12 +230,17 @@ size_t Number(const std::vector<int>& pi) {
   return number;
 }
 
+size_t NumPermutations(int members) {
+  size_t product = 1;
+  for (int n = 2; n <= members; ++n) product *= n;
+  return product;
+}
+
 TEST_P(ShufflePlans, DrawAllPermutationsEquallyOftenAndIndependently) {
   const int members = GetParam();
   if (members == 1) return;
   const Group group({4, 5}, std::vector<SelectedTensor>{{0, 60000, 1}}, members);
-  size_t num_permutations = 1;
-  for (int n = 2; n <= members; ++n) num_permutations *= n;
+  const size_t num_permutations = NumPermutations(members);
   std::vector<double> counts(num_permutations),
       pairs(num_permutations <= 24 ? num_permutations * num_permutations : 0);
   size_t previous = 0;
@@ -247,6 +252,20 @@ TEST_P(ShufflePlans, DrawAllPermutationsEquallyOftenAndIndependently) {
   }
   EXPECT_LT(test::ChiSquareUniform(counts), test::ChiSquareLimit(num_permutations - 1));
   if (pairs.empty()) return;
+  EXPECT_LT(test::ChiSquareUniform(pairs),
+            test::ChiSquareLimit(static_cast<double>(pairs.size()) - 1));
+}
+
+TEST_P(ShufflePlans, PermuteACoordinateAnewInEveryExchange) {
+  const int members = GetParam();
+  if (members == 1 || members > 4) return;  // 5: 120 x 120 pairs are too many to count
+  const std::vector<SelectedTensor> all = {{0, 60000, 1}};
+  const Group first({4, 5}, all, members), next({4, 6}, all, members);
+  const size_t num_permutations = NumPermutations(members);
+  std::vector<double> pairs(num_permutations * num_permutations);
+  for (const auto& [index, pi] : first.permutations) {
+    ++pairs[Number(pi) * num_permutations + Number(next.permutations.at(index))];
+  }
   EXPECT_LT(test::ChiSquareUniform(pairs),
             test::ChiSquareLimit(static_cast<double>(pairs.size()) - 1));
 }
