@@ -22,9 +22,10 @@ Box DrawErasedBox(const RandomErasing& options, const BatchExtent& extent, base:
   for (int attempt = 0; attempt < kErasingAttempts; ++attempt) {
     const double area = image_area * Between(stream, options.area_min, options.area_max);
     const double aspect = std::exp(Between(stream, std::log(options.aspect_min), std::log(options.aspect_max)));
-    const auto height = static_cast<int64_t>(std::nearbyint(std::sqrt(area * aspect)));
-    const auto width = static_cast<int64_t>(std::nearbyint(std::sqrt(area / aspect)));
-    if (height >= extent.height || width >= extent.width) continue;
+    const double rows = std::nearbyint(std::sqrt(area * aspect)), columns = std::nearbyint(std::sqrt(area / aspect));
+    // Compared as they are: an extreme aspect is beyond whole numbers.
+    if (!(rows < static_cast<double>(extent.height) && columns < static_cast<double>(extent.width))) continue;
+    const auto height = static_cast<int64_t>(rows), width = static_cast<int64_t>(columns);
     const int64_t top = Below(stream, extent.height - height + 1);
     const int64_t left = Below(stream, extent.width - width + 1);
     return {.top = top, .left = left, .height = height, .width = width};

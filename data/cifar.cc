@@ -19,6 +19,7 @@ struct Format {
 };
 constexpr Format kCifar10{.label_bytes = 1, .classes = 10};
 constexpr Format kCifar100{.label_bytes = 2, .classes = 100};
+constexpr int64_t kCoarseClasses = 20;  // of CIFAR-100; not used, but a record with another one is damaged
 
 Split ReadRecords(const std::filesystem::path& path, const Format& format) {
   const base::MappedFile file(path);
@@ -37,6 +38,10 @@ Split ReadRecords(const std::filesystem::path& path, const Format& format) {
   for (int64_t i = 0; i < count; ++i) {
     const std::byte* start = file.bytes().data() + i * record;
     labels[i] = std::to_integer<int64_t>(start[format.label_bytes - 1]);
+    if (const auto coarse = std::to_integer<int64_t>(start[0]); format.label_bytes == 2 && coarse >= kCoarseClasses) {
+      throw DataError(Text(path.string(), ": coarse label ", i, " is ", coarse, "; it must lie in [0, ", kCoarseClasses,
+                           "). The file is damaged or of another data set"));
+    }
     std::memcpy(images + i * kPixels, start + format.label_bytes, kPixels);
   }
   ValidateSplit(split, format.classes, path.string());

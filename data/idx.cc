@@ -2,14 +2,14 @@
 
 #include <zlib.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
-#include <system_error>
+#include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "data/find_file.h"
 
 namespace basin::data {
@@ -20,30 +20,38 @@ constexpr uint32_t kLabelsMagic = 0x00000801;  // unsigned bytes, one dimension
 constexpr int64_t kClasses = 10;
 constexpr uint32_t kMaxSide = 4096;
 
-/// The whole file; zlib passes a file that is not gzip through as it is.
-std::string ReadUnzipped(const std::filesystem::path& path) {
-  errno = 0;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose_r);
-  if (file == nullptr) {
-    throw DataError(Text(path.string(), ": cannot be opened: ", std::generic_category().message(errno)));
-  }
-  gzbuffer(file.get(), 1 << 18);
+/// The content of a gzip file (RFC 1952: members up to the last byte). Not by gzread, which passes over whatever follows
+/// the first member.
+std::string Unzip(std::string packed, const std::string& where) {
+  if (packed.size() > std::numeric_limits<uInt>::max()) throw DataError(Text(where, ": is larger than 4 GiB; unzip it first"));
+  z_stream stream{};
+  BASIN_CHECK(inflateInit2(&stream, 16 + MAX_WBITS) == Z_OK, "zlib does not start");  // 16: gzip, with its checksum
+  const std::unique_ptr<z_stream, int (*)(z_streamp)> owner(&stream, inflateEnd);
+  stream.next_in = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_in = static_cast<uInt>(packed.size());
   std::string content;
-  constexpr unsigned kChunk = 1 << 20;
-  for (;;) {
+  constexpr uInt kChunk = 1 << 20;
+  int code = Z_OK;
+  while (code == Z_OK) {
     const size_t size = content.size();
     content.resize(size + kChunk);
-    const int read = gzread(file.get(), content.data() + size, kChunk);
-    content.resize(size + static_cast<size_t>(std::max(read, 0)));
-    if (read <= 0) break;
+    stream.next_out = reinterpret_cast<Bytef*>(content.data() + size);
+    stream.avail_out = kChunk;
+    code = inflate(&stream, Z_NO_FLUSH);
+    content.resize(size + kChunk - stream.avail_out);
+    if (code == Z_STREAM_END && stream.avail_in > 0) code = inflateReset(&stream);  // the next member
   }
-  int code = Z_OK;
-  const char* message = gzerror(file.get(), &code);  // a cut stream is no error of the last read, but remembered here
-  if (code != Z_OK && code != Z_STREAM_END) {
-    throw DataError(Text(path.string(), ": the gzip stream is ", code == Z_BUF_ERROR ? "cut short" : "damaged", " (",
-                         message, ") after ", content.size(), " unzipped bytes; download the file again"));
+  if (code != Z_STREAM_END) {
+    throw DataError(Text(where, ": the gzip stream is ", code == Z_BUF_ERROR ? "cut short" : "damaged",
+                         stream.msg == nullptr ? "" : Text(" (", stream.msg, ")"), " after ", content.size(),
+                         " unzipped bytes; download the file again"));
   }
   return content;
+}
+
+std::string ReadUnzipped(const std::filesystem::path& path) {
+  std::string content = base::ReadFile(path);
+  return content.starts_with("\x1f\x8b") ? Unzip(std::move(content), path.string()) : content;
 }
 
 uint32_t BigEndian32(const std::string& content, size_t offset) {

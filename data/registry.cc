@@ -109,6 +109,7 @@ std::shared_ptr<const Dataset> LoadDataset(const DataOptions& options) {
   CheckSameShape(*dataset, options.path);
   Limit(dataset->train, options.train_limit);
   Limit(dataset->test, options.test_limit);
+  // Before the split, which depends on the seed: networks of two runs must see the same pixels to be averaged.
   dataset->normalisation = ChooseNormalisation(options, source, *dataset);
   if (dataset->validation.size() == 0) SplitValidation(*dataset, options.validation, options.seed);
   return dataset;

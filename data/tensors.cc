@@ -71,10 +71,19 @@ Normalisation ReadNormalisation(const SafetensorsReader& file, int64_t channels)
   return result;
 }
 
+/// The classes that the labels show. A damaged label would ask for a network of any size, so there is a limit.
+int64_t CountLabels(const SafetensorsReader& file, const torch::Tensor& labels) {
+  constexpr int64_t kMostClasses = 1'000'000;
+  const int64_t largest = labels.numel() == 0 ? 0 : labels.max().item<int64_t>();
+  if (largest < kMostClasses) return largest + 1;
+  throw DataError(Text(Where(file, "labels"), " holds the label ", largest, "; the classes are counted from the labels, which ",
+                       "must be below ", kMostClasses, ". If it is right, add the metadata entry \"classes\""));
+}
+
 /// Metadata first; without it, what the training labels show. Labels that are wrong are left to ValidateSplit.
 int64_t CountClasses(const SafetensorsReader& file, const torch::Tensor& labels) {
   const auto entry = file.metadata().find("classes");
-  if (entry == file.metadata().end()) return labels.numel() == 0 ? 1 : labels.max().item<int64_t>() + 1;
+  if (entry == file.metadata().end()) return CountLabels(file, labels);
   const std::string& text = entry->second;
   int64_t classes = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), classes);

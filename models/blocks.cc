@@ -7,7 +7,13 @@
 namespace basin::models {
 
 int64_t ScaledUnits(const ModelOptions& options, int64_t units) {
-  const auto scaled = static_cast<int64_t>(std::llround(options.width * static_cast<double>(units)));
+  constexpr double kMostUnits = 1 << 20;
+  const double exact = options.width * static_cast<double>(units);
+  if (!(exact <= kMostUnits)) {
+    throw ConfigError(Text("model.width is ", options.width, "; it gives a layer of ", options.name, " (", units,
+                           " units at width 1) more than the ", static_cast<int64_t>(kMostUnits), " units that are allowed"));
+  }
+  const auto scaled = static_cast<int64_t>(std::llround(exact));
   if (scaled < 1) {
     throw ConfigError(Text("model.width is ", options.width, "; it leaves a layer of ", options.name, " (", units,
                            " units at width 1) without units. The smallest width for this layer is ",
@@ -41,6 +47,11 @@ void NormLayer::RegisterIn(torch::nn::Module& parent, const std::string& name) {
 }
 
 torch::Tensor NormLayer::operator()(const torch::Tensor& x) {
+  const bool trains = (!batch2d_.is_empty() && batch2d_->is_training()) || (!batch1d_.is_empty() && batch1d_->is_training());
+  if (trains && x.numel() == x.size(1)) {
+    throw ConfigError(Text("batch norm cannot train on a batch of 1 image, which gives each of its ", x.size(1),
+                           " units one value; use batches of at least 2 images, or model.norm layer or none"));
+  }
   if (!batch2d_.is_empty()) return batch2d_->forward(x);
   if (!layer_.is_empty()) return layer_->forward(x);
   if (!batch1d_.is_empty()) return batch1d_->forward(x);

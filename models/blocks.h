@@ -12,7 +12,7 @@
 
 namespace basin::models {
 
-/// round(width x units). ConfigError when that leaves none.
+/// round(width x units). ConfigError when that leaves none or is beyond all reason (2^20).
 int64_t ScaledUnits(const ModelOptions& options, int64_t units);
 
 struct ConvShape {
@@ -30,7 +30,7 @@ class NormLayer {
   NormLayer(Norm norm, int64_t channels, int dims);
   /// Registers the layer as `name`; without a norm nothing.
   void RegisterIn(torch::nn::Module& parent, const std::string& name);
-  /// Without a norm x itself, not a copy.
+  /// Without a norm x itself, not a copy. ConfigError: batch norm in train mode over one value a unit.
   torch::Tensor operator()(const torch::Tensor& x);
 
  private:

@@ -95,6 +95,16 @@ TEST(AugmentPlan, ErasedBoxesLieInTheImageAndHaveTheAreaAskedFor) {
   EXPECT_NEAR(hits, 2000 * 0.35, 5 * test::BinomialSpread(2000, 0.35));
 }
 
+TEST(AugmentPlan, ErasedBoxesLieInTheImageAtAnyAspect) {
+  for (const auto& [low, high] : {std::pair{1e300, 1e305}, std::pair{1e-305, 1e-300}}) {
+    const RandomErasing options{.p = 1, .aspect_min = low, .aspect_max = high};
+    for (const Box& box : OnlyStep<EraseBoxes>({options}, kBatch, Id(5)).boxes) {
+      ASSERT_EQ(box.height, 0);
+      ASSERT_EQ(box.width, 0);
+    }
+  }
+}
+
 TEST(AugmentPlan, MixupDrawsLambdaFromTheSymmetricBeta) {
   const double alpha = 0.5;
   const int draws = 4000;

@@ -113,6 +113,8 @@ TEST_F(Cifar, ALabelOutOfRangeIsNamedWithItsFile) {
   Write("train.bin", Record({0, 100}));
   Write("test.bin", Record({0, 0}));
   EXPECT_THAT(Message100(), HasSubstr("label 0 is 100"));
+  Write("train.bin", Record({19, 0}) + Record({20, 0}));
+  EXPECT_THAT(Message100(), AllOf(HasSubstr("train.bin"), HasSubstr("coarse label 1 is 20"), HasSubstr("[0, 20)")));
 }
 
 void ExpectMoments(const Split& split, const std::vector<double>& mean, const std::vector<double>& std) {

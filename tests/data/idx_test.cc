@@ -183,6 +183,18 @@ TEST_F(Mnist, ADamagedGzipIsRefused) {
   EXPECT_THAT(Message(), AllOf(HasSubstr("train-images-idx3-ubyte.gz"), HasSubstr("gzip stream is damaged")));
 }
 
+TEST_F(Mnist, ReadsGzipMembersInARowAndRefusesAnythingElseBehindThem) {
+  const std::string name = "train-images-idx3-ubyte", content = Images(3);
+  const torch::Tensor expected = Load().train.images;
+  Remove(name);
+  Write(name + ".gz", Gzip(content.substr(0, 20)) + Gzip(content.substr(20)));
+  EXPECT_TRUE(torch::equal(Load().train.images, expected));
+  for (const std::string& rest : {std::string("x"), std::string(100, '\0'), std::string("more text")}) {
+    Write(name + ".gz", Gzip(content) + rest);
+    EXPECT_THAT(Message(), AllOf(HasSubstr("train-images-idx3-ubyte.gz"), HasSubstr("after 34 unzipped bytes"))) << rest;
+  }
+}
+
 std::vector<int64_t> FirstLabels(const Split& split, int64_t count) {
   const int64_t* labels = split.labels.const_data_ptr<int64_t>();
   return {labels, labels + count};

@@ -100,6 +100,22 @@ TEST_F(TensorFiles, WithoutConstantsTheyAreMeasured) {
   EXPECT_EQ(dataset->normalisation.std, measured.std);
 }
 
+TEST_F(TensorFiles, MeasuredConstantsDoNotDependOnTheSeedOfTheValidationSplit) {
+  Load();
+  const auto load = [&](uint64_t seed) {
+    return LoadDataset({.name = "tensors", .path = folder_.path(), .validation = 0.5, .seed = seed});
+  };
+  const auto first = load(1);
+  bool splits_differ = false;
+  for (uint64_t seed = 2; seed < 10; ++seed) {
+    const auto other = load(seed);
+    splits_differ |= !torch::equal(other->train.images, first->train.images);
+    EXPECT_EQ(other->normalisation.mean, first->normalisation.mean);
+    EXPECT_EQ(other->normalisation.std, first->normalisation.std);
+  }
+  EXPECT_TRUE(splits_differ);
+}
+
 TEST_F(TensorFiles, MetadataNamesTheNumberOfClasses) {
   metadata_ = {{"classes", "7"}};
   EXPECT_EQ(Load().classes, 7);
@@ -122,6 +138,17 @@ TEST_F(TensorFiles, TestLabelsBeyondTheTrainingClassesAreRefused) {
 TEST_F(TensorFiles, NegativeLabelsAreRefused) {
   train_["labels"] = torch::tensor({-1, -1, -1, -1}, torch::kInt64);
   EXPECT_THAT(Message(), HasSubstr("label 0 is -1"));
+}
+
+TEST_F(TensorFiles, ALabelThatWouldNeedANetworkOfAnySizeIsRefused) {
+  for (const int64_t label : {int64_t{1'000'000}, std::numeric_limits<int64_t>::max()}) {
+    train_["labels"] = torch::tensor({int64_t{0}, label, int64_t{1}, int64_t{2}}, torch::kInt64);
+    EXPECT_THAT(Message(), AllOf(HasSubstr("train.safetensors: tensor 'labels'"), HasSubstr(Text("the label ", label)),
+                                 HasSubstr("metadata entry \"classes\"")));
+  }
+  train_["labels"][1] = 1'000'000;
+  metadata_ = {{"classes", "1000001"}};
+  EXPECT_EQ(Load().classes, 1'000'001);
 }
 
 TEST_F(TensorFiles, ANonFinitePixelIsNamed) {

@@ -1,9 +1,11 @@
 #include "models/blocks.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
 #include "base/error.h"
+#include "tests/support/message_of.h"
 #include "tests/support/tensors.h"
 
 namespace basin::models {
@@ -14,6 +16,26 @@ TEST(ScaledUnits, RoundsToTheNearestAndRefusesNone) {
   EXPECT_EQ(ScaledUnits({.width = 0.1}, 16), 2);
   EXPECT_EQ(ScaledUnits({.width = 0.5}, 1), 1);
   EXPECT_THROW(ScaledUnits({.width = 0.01}, 16), ConfigError);
+}
+
+TEST(ScaledUnits, RefusesWhatNoMachineHolds) {
+  EXPECT_EQ(ScaledUnits({.width = 1 << 16}, 16), 1 << 20);
+  for (const double width : {1.1 * (1 << 16), 1e30}) {
+    EXPECT_THAT(test::MessageOf<ConfigError>([&] { ScaledUnits({.name = "resnet20", .width = width}, 16); }),
+                ::testing::AllOf(::testing::HasSubstr("model.width is"), ::testing::HasSubstr("more than the 1048576")));
+  }
+}
+
+TEST(NormLayer, SaysThatBatchNormNeedsMoreThanOneImage) {
+  NormLayer units(Norm::kBatch, 3, /*dims=*/1), channels(Norm::kBatch, 3, /*dims=*/2);
+  torch::nn::Module parent;
+  units.RegisterIn(parent, "units");
+  channels.RegisterIn(parent, "channels");
+  const torch::Tensor one = tests::RandomTensor({1, 3}, 1), pixels = tests::RandomTensor({1, 3, 2, 1}, 1);
+  EXPECT_THAT(test::MessageOf<ConfigError>([&] { units(one); }), ::testing::HasSubstr("at least 2 images"));
+  EXPECT_EQ(channels(pixels).sizes(), pixels.sizes()) << "pixels count";
+  parent.eval();
+  EXPECT_EQ(units(one).sizes(), one.sizes());
 }
 
 TEST(ChannelsLast, HoldsForOneChannelToo) {
