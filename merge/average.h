@@ -31,7 +31,7 @@ torch::Tensor AverageTensors(std::span<const torch::Tensor> tensors, const Avera
 models::StateDict AverageStates(std::span<const models::StateDict> states, const AverageOptions& options = {});
 
 /// The same from files to a file with the memory of one tensor of each (all mapped). `metadata` is added to the
-/// output's.
+/// output's. DataError naming the file also when it holds a value that is not finite.
 void AverageFiles(std::span<const std::filesystem::path> inputs, const std::filesystem::path& output,
                   const AverageOptions& options, const std::map<std::string, std::string>& metadata);
 

@@ -17,19 +17,15 @@ NetworkSignature SignatureOf(const base::SafetensorsReader& file) {
   return signature;
 }
 
-/// Says which file is to blame for a result that is not finite.
-void RequireFinite(const Columns& columns, const std::vector<std::byte>& result,
-                   const std::vector<base::SafetensorsReader>& files) {
-  if (FirstNonFinite(columns.dtype, result.data(), columns.num_elements) < 0) return;
+/// Says which file is to blame. For every method: a median may hide the value, but the network is broken nevertheless.
+void RequireFinite(const Columns& columns, const std::vector<base::SafetensorsReader>& files) {
   for (size_t k = 0; k < files.size(); ++k) {
     const int64_t at = FirstNonFinite(columns.dtype, columns.data[k], columns.num_elements);
     if (at >= 0) {
       throw DataError(Text(files[k].path().string(), ": tensor ", columns.name,
-                           " has a value that is not finite (element ", at,
-                           "). The run that wrote it diverged: leave it out, or use the median or the trimmed mean"));
+                           " has a value that is not finite (element ", at, "). The run that wrote it diverged: leave it out"));
     }
   }
-  throw DataError(Text("tensor ", columns.name, ": the average overflows ", base::DTypeName(columns.dtype)));
 }
 
 }  // namespace
@@ -49,9 +45,12 @@ void AverageFiles(std::span<const std::filesystem::path> inputs, const std::file
   for (const base::TensorView& view : order) {
     Columns columns{view.name, view.dtype, view.num_elements(), {}};
     for (const base::SafetensorsReader& file : files) columns.data.push_back(file.Require(view.name).bytes.data());
+    RequireFinite(columns, files);
     result.resize(files[0].Require(view.name).bytes.size());
     AverageColumns(columns, options, result.data());
-    RequireFinite(columns, result, files);
+    if (FirstNonFinite(columns.dtype, result.data(), columns.num_elements) >= 0) {
+      throw DataError(Text("tensor ", columns.name, ": the average overflows ", base::DTypeName(columns.dtype)));
+    }
     writer.Append(result);
   }
   writer.Commit();

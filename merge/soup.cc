@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -11,14 +10,14 @@
 namespace basin::merge {
 namespace {
 
-/// Indices by descending score, ties by index; a score that is not a number comes last.
-std::vector<int64_t> Ranked(std::vector<double> scores) {
-  for (double& score : scores) {
-    if (std::isnan(score)) score = -std::numeric_limits<double>::infinity();
-  }
+/// Any score is better than one that is not a number.
+bool IsBetter(double a, double b) { return a > b || (std::isnan(b) && !std::isnan(a)); }
+
+/// Indices from the best score down, ties by index.
+std::vector<int64_t> Ranked(const std::vector<double>& scores) {
   std::vector<int64_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return scores[a] > scores[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return IsBetter(scores[a], scores[b]); });
   return order;
 }
 
@@ -37,7 +36,7 @@ Soup GreedySoup(std::span<const models::StateDict> states, const std::function<d
   for (const models::StateDict& state : states) {
     models::StateDict copy = models::CloneState(state);
     const double single = score(copy);
-    if (scores.empty() || single > soup.score || std::isnan(soup.score)) {
+    if (scores.empty() || IsBetter(single, soup.score)) {
       soup = {std::move(copy), {static_cast<int64_t>(scores.size())}, single};
     }
     scores.push_back(single);

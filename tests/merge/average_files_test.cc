@@ -126,12 +126,22 @@ TEST_F(AverageFilesTest, NamesFileAndTensorThatDoNotMatch) {
   EXPECT_FALSE(std::filesystem::exists(Path("out")));
 }
 
-TEST_F(AverageFilesTest, RefusesAnAverageThatIsNotFiniteAndNamesTheFile) {
+TEST_F(AverageFilesTest, RefusesANetworkThatIsNotFiniteWhateverTheMethodAndNamesTheFile) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const auto good = Save("good", {{"w", torch::tensor({1.0F, 2.0F})}}),
              bad = Save("bad", {{"w", torch::tensor({1.0F, nan})}});
-  EXPECT_THAT(ErrorOf({good, bad}), AllOf(HasSubstr(bad.string()), HasSubstr("tensor w"), HasSubstr("element 1")));
-  EXPECT_EQ(ErrorOf({good, bad, good}, {.method = AverageMethod::kMedian}), "no error");
+  const std::vector<AverageOptions> all = {
+      {}, {.weights = {1, 0, 1}}, {.method = AverageMethod::kMedian}, {.method = AverageMethod::kTrimmedMean, .trim = 0.4}};
+  for (const AverageOptions& options : all) {
+    EXPECT_THAT(ErrorOf({good, bad, good}, options),
+                AllOf(HasSubstr(bad.string()), HasSubstr("tensor w"), HasSubstr("element 1")));
+    EXPECT_FALSE(std::filesystem::exists(Path("out")));
+  }
+}
+
+TEST_F(AverageFilesTest, RefusesAnAverageBeyondTheRangeOfItsType) {
+  const auto large = Save("large", {{"w", torch::tensor({1e308}, torch::kFloat64)}});
+  EXPECT_THAT(ErrorOf({large, large}), AllOf(HasSubstr("tensor w"), HasSubstr("overflows F64")));
 }
 
 TEST_F(AverageFilesTest, RefusesAnEmptyListAndAMissingFile) {

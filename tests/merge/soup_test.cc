@@ -72,6 +72,15 @@ TEST(GreedySoup, NeverTakesANetworkWhoseScoreIsNotANumber) {
   EXPECT_EQ(soup.score, 3);
 }
 
+TEST(GreedySoup, TakesNoNetworkTwice) {
+  // The worst of all numbers still ranks above what is none.
+  const auto score = [](StateDict& state) {
+    const double infinity = std::numeric_limits<double>::infinity();
+    return ValueOf(state) < 1 ? std::numeric_limits<double>::quiet_NaN() : -infinity;
+  };
+  EXPECT_EQ(GreedySoup(Networks({-9, 2}), score).chosen, (std::vector<int64_t>{1}));
+}
+
 TEST(GreedySoup, OfOneNetworkIsThatNetworkAndOfNoneAnError) {
   EXPECT_EQ(ValueOf(GreedySoup(Networks({7}), Nearness).state), 7);
   EXPECT_THROW(GreedySoup({}, Nearness), ConfigError);
