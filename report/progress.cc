@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTerminalInterval{200};
 constexpr std::chrono::milliseconds kPlainInterval{5000};
+constexpr size_t kTerminalColumns = 80;  // a line as long as that is wrapped, and cannot be drawn anew
 constexpr std::chrono::seconds kWindow{10};
 constexpr std::chrono::milliseconds kSampleInterval{100};  // bounds the number of samples
 
@@ -62,17 +63,17 @@ double Progress::StepsPerSecond(Time now) const {
          std::chrono::duration<double>(now - samples_.front().time).count();
 }
 
-std::string Progress::Line(Time now) const {
+std::string Progress::Line(Time now, bool brief) const {
   const double rate = StepsPerSecond(now);
   std::string line = Text("step ", state_.step, "/", state_.total_steps);
-  if (state_.total_steps > 0) {
+  if (state_.total_steps > 0 && !brief) {
     // Rounded down: 100 % means done.
     line += "  " +
             FormatPercent(
                 std::floor(100.0 * static_cast<double>(state_.step) / static_cast<double>(state_.total_steps)) / 100);
   }
   if (!options_.is_terminal) line += Text("  epoch ", state_.epoch);
-  if (rate > 0) line += "  " + FormatNumber(rate, 3) + " steps/s";
+  if (rate > 0 && !brief) line += "  " + FormatNumber(rate, 3) + " steps/s";
   line += "  loss " + FormatNumber(state_.loss, 3);
   if (state_.members > 1) line += "  sent " + FormatBytes(state_.bytes_sent) + "/rank";
   if (rate > 0) line += "  ETA " + FormatDuration(static_cast<double>(state_.total_steps - state_.step) / rate);
@@ -80,8 +81,9 @@ std::string Progress::Line(Time now) const {
 }
 
 void Progress::Show(Time now) {
-  const std::string line = Line(now);
+  std::string line = Line(now, /*brief=*/false);
   if (options_.is_terminal) {
+    if (line.size() >= kTerminalColumns) line = Line(now, /*brief=*/true);
     // Blanks wipe what a longer line has left.
     const size_t wipe = open_line_length_ > line.size() ? open_line_length_ - line.size() : 0;
     stream_ << '\r' << line << std::string(wipe, ' ') << std::flush;

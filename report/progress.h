@@ -26,6 +26,7 @@ struct ProgressOptions {
 /// On a terminal one line, drawn anew at most 5 times a second; elsewhere (a file, a pipe) a plain line at most every 5
 /// s, and one at the end:
 ///   step 350/1000  35 %  52.3 steps/s  loss 0.412  sent 1.3 MB/rank  ETA 0:12
+/// A line that would fill the 80 columns of a terminal goes without share and speed.
 /// Steps a second are those of the last 10 s. One thread. The stream and the clock must outlive it.
 class Progress {
  public:
@@ -48,7 +49,7 @@ class Progress {
   };
   void TakeSample(Time now, int64_t step);
   double StepsPerSecond(Time now) const;  // 0: not known yet
-  std::string Line(Time now) const;
+  std::string Line(Time now, bool brief) const;
   void Show(Time now);
   void EndLine();
 

@@ -65,6 +65,23 @@ TEST(Progress, WipesTheRestOfALongerLine) {
   EXPECT_EQ(bench.Take(), "\rstep 1/99  1 %  loss 0.00  ");
 }
 
+TEST(Progress, StaysWithinTheColumnsOfATerminal) {
+  // A line that wraps is not redrawn but repeated.
+  const ProgressState long_run{.step = 123'456, .total_steps = 229'800, .epoch = 161, .loss = 0.412, .bytes_sent = 913'300'000, .members = 5};
+  Bench terminal({.is_terminal = true}), file({.is_terminal = false});
+  for (Bench* bench : {&terminal, &file}) {
+    ProgressState before = long_run;
+    before.step -= 300;
+    bench->progress.Update(before);
+    bench->Take();
+    bench->clock.Advance(seconds(6));
+    bench->progress.Update(long_run);
+  }
+  EXPECT_EQ(terminal.Take(), "\rstep 123456/229800  loss 0.412  sent 913.3 MB/rank  ETA 35:27");
+  EXPECT_EQ(file.Take(),
+            "step 123456/229800  53 %  epoch 161  50.0 steps/s  loss 0.412  sent 913.3 MB/rank  ETA 35:27\n");
+}
+
 TEST(Progress, PrintsAPlainLineEveryFiveSecondsAndAtTheEndElsewhere) {
   Bench bench({.is_terminal = false});
   for (int64_t step = 0; step <= 122; ++step) {
