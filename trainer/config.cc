@@ -18,7 +18,7 @@ RunConfig ParseRunConfig(const std::string& text, const std::string& origin, con
   problems.ThrowIfAny();  // what is wrong with a text half understood would only mislead
   for (const std::string& assignment : overrides) LayOver(root, assignment, problems);
 
-  Draft draft;
+  Draft draft{.config = {.origin = origin}};
   Section::ReadAs(root, "", problems, [&](Keys& keys) { VisitConfig(keys, draft); });
   RunConfig& config = draft.config;
   ResolveMembers(draft.overrides, config, problems);
@@ -36,6 +36,10 @@ RunConfig ReadRunConfig(const std::filesystem::path& file, const std::vector<std
   } catch (const DataError& failure) {
     throw ConfigError(Text("the configuration cannot be read: ", failure.what()));
   }
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw ConfigError(Text(file.string(), ": the file is empty; sections are expected: run, data, model, train, ... (a run "
+                           "with all defaults is {})"));
+  }
   return ParseRunConfig(text, file.string(), file.parent_path(), overrides);
 }
 
@@ -44,7 +48,7 @@ void CheckAgainstData(const RunConfig& config, const data::Dataset& dataset) {
   const int64_t examples = dataset.train.size();
   const auto check_batch = [&](const std::string& whose, int64_t batch_size) {
     if (batch_size <= examples) return;
-    problems.Add("config", whose + "batch_size",
+    problems.Add(config.origin, whose + "batch_size",
                  Text(batch_size, " is more than the ", examples, " training examples of ", dataset.name,
                       " (after data.train_limit and data.validation); allowed: 1 to ", examples));
   };

@@ -28,7 +28,7 @@ struct OptimizerOptions {
 struct ScheduleOptions {
   enum class Kind { kConstant, kCosine, kMultistep, kLinear } kind = Kind::kCosine;
   int64_t warmup_steps = 0;     ///< linear from lr / warmup_steps to lr
-  std::optional<double> final_lr{};  ///< cosine, linear: lr of the last step; none: the smaller of 1e-4 and lr
+  std::optional<double> final_lr{};  ///< cosine, linear: lr at the end of training; none: the smaller of 1e-4 and lr
   std::vector<double> milestones{0.5, 0.75};  ///< multistep: shares of training
   double gamma = 0.1;           ///< multistep: factor at each milestone
 };
@@ -91,6 +91,7 @@ struct CoordinatorOptions {
 };
 
 struct RunConfig {
+  std::string origin{};                   ///< names the file in messages
   std::string name = "run";
   std::filesystem::path dir = "runs/run";  ///< relative to the working directory; default: runs/<name>
   uint64_t seed = 1;
@@ -113,7 +114,7 @@ struct RunConfig {
 
 /// Reads a file, lays `overrides` ("train.optimizer.lr=0.2": dotted path, YAML value) over it, checks everything that can be
 /// checked without data. Throws one ConfigError that lists ALL problems, each as `file:line: key: what was found, what is allowed
-/// (did you mean ...?)`. A file that is missing or not YAML: ConfigError with path and position.
+/// (did you mean ...?)`. A file that is missing, empty or not YAML: ConfigError with path and position.
 RunConfig ReadRunConfig(const std::filesystem::path& file, const std::vector<std::string>& overrides = {});
 /// The same from text; `origin` names it in messages, data paths are relative to `folder`.
 RunConfig ParseRunConfig(const std::string& text, const std::string& origin, const std::filesystem::path& folder,

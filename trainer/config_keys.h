@@ -22,7 +22,7 @@ struct Range {
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
   bool low_open = false, high_open = false;
   bool Contains(double x) const;
-  std::string ToText() const;  ///< "in [0, 1)" | ">= 0" | "> 0"
+  std::string ToText() const;  ///< "in [0, 1)" | ">= 0" | "> 0" | "finite"
 };
 /// Whole numbers from low to high, both included.
 struct IntRange {
@@ -36,6 +36,7 @@ inline constexpr Range kShare{.low = 0, .high = 1};
 inline constexpr Range kShareBelowOne{.low = 0, .high = 1, .high_open = true};
 inline constexpr IntRange kCount{.low = 1};
 inline constexpr IntRange kCountOrZero{.low = 0};
+inline constexpr IntRange kManyCount{.low = 1, .high = 1'000'000'000};  ///< steps, epochs, batches: a product of two fits int64
 inline constexpr IntRange kSmallCount{.low = 1, .high = 4096};  ///< members, threads: what fits an int and a machine
 
 template <typename E>

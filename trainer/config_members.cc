@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "trainer/config_sections.h"
+#include "trainer/optimizer.h"
 
 namespace basin::trainer {
 namespace {
@@ -43,6 +44,20 @@ void ReadOverride(const Yaml& node, const std::string& path, RunConfig& config, 
   Section::ReadAs(node, path, problems, visit);
 }
 
+/// WASH+Opt sends a weight's moments to the next member, which must keep as many.
+void CheckMoments(const Yaml& overrides, const RunConfig& config, Problems& problems) {
+  const auto* wash = std::get_if<WashOptions>(&config.strategy);
+  if (wash == nullptr || !wash->optimizer_state) return;
+  const int first = NumMoments(config.members[0].train.optimizer);
+  for (size_t m = 1; m < config.members.size(); ++m) {
+    const int own = NumMoments(config.members[m].train.optimizer);
+    if (own == first) continue;
+    problems.Add(overrides.where, "population.overrides",
+                 Text("the optimizer of member ", m, " keeps ", own, " moments a weight, that of member 0 ", first,
+                      "; strategy.optimizer_state sends them along, so all members need as many"));
+  }
+}
+
 }  // namespace
 
 void ResolveMembers(const Yaml& overrides, RunConfig& config, Problems& problems) {
@@ -59,6 +74,7 @@ void ResolveMembers(const Yaml& overrides, RunConfig& config, Problems& problems
     ReadOverride(overrides.items[i], Text(path, "[", i, "]"), config, problems);
   }
   std::sort(config.overridden.begin(), config.overridden.end());
+  CheckMoments(overrides, config, problems);
 }
 
 Yaml PrintOverrides(const RunConfig& config) {

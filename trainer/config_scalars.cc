@@ -59,6 +59,7 @@ bool Range::Contains(double x) const {
 }
 
 std::string Range::ToText() const {
+  if (low == -kInfinity && high == kInfinity) return "finite";
   if (high == kInfinity) return Text(low_open ? "> " : ">= ", low);
   return Text("in ", low_open ? "(" : "[", low, ", ", high, high_open ? ")" : "]");
 }

@@ -40,8 +40,8 @@ void VisitComm(Keys& keys, comm::CommOptions& options) {
 
 void VisitEvaluate(Keys& keys, EvaluateOptions& options) {
   keys.Integer("every_epochs", options.every_epochs, kCountOrZero);
-  keys.Integer("batch_size", options.batch_size, kCount);
-  keys.Integer("recalibrate_batches", options.recalibrate_batches, kCount);
+  keys.Integer("batch_size", options.batch_size, kManyCount);
+  keys.Integer("recalibrate_batches", options.recalibrate_batches, kManyCount);
 }
 
 /// The splits of a curve: a list of names as two truth values.

@@ -19,7 +19,7 @@ const Names<Renorm>& Renorms() {
   return names;
 }
 
-void VisitEvery(Keys& keys, StepWindow& when) { keys.Integer("every_steps", when.every_steps, kCount); }
+void VisitEvery(Keys& keys, StepWindow& when) { keys.Integer("every_steps", when.every_steps, kManyCount); }
 
 void VisitSpan(Keys& keys, StepWindow& when) {
   keys.Number("start", when.start, kShare);

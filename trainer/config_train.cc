@@ -53,7 +53,11 @@ void VisitOptimizerKeys(Keys& keys, OptimizerOptions& options) {
 }
 
 void VisitOptimizer(Keys& keys, OptimizerOptions& options) {
+  const bool was_sgd = options.kind == Optimizer::kSgd;
   if (!keys.Choice("name", options.kind, OptimizerNames())) return keys.SkipRest();
+  const bool is_sgd = options.kind == Optimizer::kSgd;
+  // The usual rate of sgd is a hundred times too large for adam. Holds for an override of the name too.
+  if (is_sgd != was_sgd) options.lr = is_sgd ? 0.1 : 0.001;
   VisitOptimizerKeys(keys, options);
   const bool nesterov = options.kind == Optimizer::kSgd && options.nesterov;
   keys.Require(!nesterov || options.momentum > 0, "nesterov", "true needs a momentum above 0");
@@ -86,8 +90,8 @@ bool IsFromSet(const Keys& keys, const std::string& key) {
 }
 
 void VisitDuration(Keys& keys, TrainOptions& options) {
-  if (keys.reading() || !options.steps) keys.Integer("epochs", options.epochs, kCount);
-  if (keys.reading() || options.steps) keys.Integer("steps", options.steps, kCount);
+  if (keys.reading() || !options.steps) keys.Integer("epochs", options.epochs, kManyCount);
+  if (keys.reading() || options.steps) keys.Integer("steps", options.steps, kManyCount);
   if (!keys.reading()) return;
   if (options.epochs && options.steps) {
     // --set train.steps=20 means to replace the file's epochs.
@@ -110,10 +114,6 @@ void VisitMemberTrain(Keys& keys, TrainOptions& options) {
 
 void VisitTrain(Keys& keys, TrainOptions& options) {
   VisitDuration(keys, options);
-  const Yaml* optimizer = keys.At("optimizer");
-  const Yaml* name = optimizer == nullptr ? nullptr : optimizer->Find("name");
-  // The usual rate of sgd is a hundred times too large for adam.
-  if (name != nullptr && (name->text == "adam" || name->text == "adamw")) options.optimizer.lr = 0.001;
   VisitMemberTrain(keys, options);
 }
 

@@ -22,6 +22,7 @@ torch::Tensor Logits(models::Classifier& model, const Bench& bench, const data::
   for (int64_t begin = 0; begin < n; begin += bench.options.batch_size) {
     const int64_t end = std::min(n, begin + bench.options.batch_size);
     logits.slice(0, begin, end).copy_(model.forward(Take(model, bench, split, torch::arange(begin, end))));
+    if (bench.after_batch) bench.after_batch();
   }
   return logits;
 }
@@ -53,6 +54,7 @@ void Recalibrate(models::Classifier& model, const Bench& bench) {
       const int64_t end = std::min(order.size(0), begin + bench.options.batch_size);
       // Batch statistics need two samples; a lone last one adds nothing.
       if (end - begin > 1 || order.size(0) == 1) visit(Take(model, bench, train, order.slice(0, begin, end)));
+      if (bench.after_batch) bench.after_batch();
     }
   });
 }

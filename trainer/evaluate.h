@@ -1,6 +1,8 @@
 // Loss and accuracy of a network on a split; the logit ensemble; batch-norm statistics for merged networks.
 #pragma once
 
+#include <functional>
+
 #include "data/dataset.h"
 #include "models/batch_norm.h"
 #include "models/classifier.h"
@@ -19,6 +21,7 @@ struct Bench {
   EvaluateOptions options;
   torch::Device device = torch::kCPU;
   uint64_t seed = 1;  ///< chooses the recalibration images
+  std::function<void()> after_batch{};  ///< called after every batch; may be empty
 };
 
 /// Logits of every sample of the split (or its first `limit`), eval mode, float32 [n, classes] on the CPU.

@@ -29,7 +29,8 @@ class Finisher {
         member_(member),
         ledger_(ledger),
         input_(input),
-        bench_{context.dataset, context.config.evaluate, member.params().values().device(), context.config.seed},
+        bench_{context.dataset, context.config.evaluate, member.params().values().device(), context.config.seed,
+               [this] { WaitLonger(); }},
         scratch_(MakeClassifier(context.config, context.dataset)) {
     scratch_->to(bench_.device);
   }
@@ -39,11 +40,11 @@ class Finisher {
     WaitLonger();  // peers may still be training
     networks_ = GatherPopulation(member_, comm_);
     ScoreMembers();
-    if (comm_.rank() == 0) {
+    OnRankZero([&] {
       WriteMembers();
       ScoreAverage();
       ScoreSoup();
-    }
+    });
     MeasureConnectivity();
     const double evaluate = input_.times.evaluate + watch.Seconds();
     AddDistance();
@@ -58,6 +59,27 @@ class Finisher {
   void WaitLonger() {
     const double worked = context_.clock.Seconds() - input_.started;
     comm_.SetTimeout(context_.config.comm.timeout + std::chrono::milliseconds(static_cast<int64_t>(3000 * worked)));
+  }
+
+  /// The others wait for rank 0, but for one batch at a time: nobody knows how long all of it takes.
+  template <typename Work>
+  void OnRankZero(Work&& work) {
+    if (comm_.rank() != 0) {
+      while (GoesOn(true)) continue;
+      return;
+    }
+    bench_.after_batch = [this] { GoesOn(true); };
+    work();
+    bench_.after_batch = [this] { WaitLonger(); };
+    GoesOn(false);
+  }
+
+  /// What rank 0 says of its work, on every rank.
+  bool GoesOn(bool more) {
+    WaitLonger();
+    torch::Tensor flag = torch::tensor({int64_t{more}}).to(comm_.device());
+    comm_.Broadcast(flag, /*root=*/0);
+    return flag.item<int64_t>() != 0;
   }
 
   void ScoreMembers() {
@@ -145,7 +167,6 @@ class Finisher {
 
   void MeasureConnectivity() {
     const auto pairs = ChoosePairs(context_.config.lmc.pairs, comm_.size());
-    WaitLonger();
     const auto curves = MeasurePairs(networks_, pairs, context_.config.lmc, bench_, *scratch_, comm_);
     result_["lmc"] = BarriersAsJson(curves);
     if (comm_.rank() == 0) base::WriteFileAtomically(input_.run_dir / "lmc.csv", CurvesAsCsv(curves));
@@ -159,7 +180,7 @@ class Finisher {
     const double consensus = merge::ConsensusDistanceSquared(networks_);
     const double norm = merge::DistanceSquared(mean, zero);
     result_["distance"] = {{"consensus_squared", consensus},
-                           {"relative_spread", norm > 0 ? std::sqrt(consensus / norm) : 0.0}};
+                           {"relative_spread", norm == 0 ? 0.0 : std::sqrt(consensus / norm)}};
   }
 
   void AddLedger(double evaluate) {
@@ -194,7 +215,7 @@ class Finisher {
   Member& member_;
   const comm::Ledger& ledger_;
   const FinishInput& input_;
-  const Bench bench_;
+  Bench bench_;  // renews the deadline after every batch
   std::shared_ptr<models::Classifier> scratch_;
   std::vector<models::StateDict> networks_;
   base::Json result_;

@@ -60,6 +60,7 @@ class Loop {
   }
 
   void EndEpoch() {
+    metrics_.Flush();  // what follows may take long
     Exchange([&](MemberState& state) { strategy_.AfterEpoch({.epoch = epoch()}, state, counting_); });
     metrics_.Record("epoch", step_, epoch(), {{"bytes", counting_.ledger().payload_bytes}});
     const int64_t every = context_.config.evaluate.every_epochs;

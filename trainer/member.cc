@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "merge/renormalise.h"
+#include "models/layers.h"
 #include "models/registry.h"
 
 namespace basin::trainer {
@@ -86,13 +87,14 @@ torch::Tensor Member::TrainStep(int64_t step, double lr) {
   return loss.detach();
 }
 
-data::Batch Member::NextBatch(int64_t step) {
-  const torch::Tensor indices = batches_.Next();
+data::Batch Member::NextBatch(int64_t step) { return TakeBatch(batches_.Next(), config_.seed, step); }
+
+data::Batch Member::TakeBatch(const torch::Tensor& indices, uint64_t seed, int64_t step) {
   data::Batch batch;
   batch.images = data::TakeImages(dataset_.train, dataset_.normalisation, indices, device_, model_->prefers_channels_last());
   batch.labels = dataset_.train.labels.index_select(0, indices).to(device_);
   data::Augment(batch, options_.augment,
-                {.run_seed = config_.seed, .purpose = base::Purpose::kAugment,
+                {.run_seed = seed, .purpose = base::Purpose::kAugment,
                  .a = static_cast<uint64_t>(step), .b = static_cast<uint64_t>(id_)});
   return batch;
 }
@@ -116,13 +118,9 @@ torch::Tensor Member::Loss(const data::Batch& batch) {
 models::BatchVisitor Member::RenormalisationBatches() {
   return [this](const std::function<void(const torch::Tensor&)>& visit) {
     // Its own seed: the data order of training stays as if nothing had been renormalised.
-    data::Batches batches(dataset_.train.size(), options_.train.batch_size, ~config_.seed, id_);
-    for (int k = 0; k < kRenormalisationBatches; ++k) {
-      data::Batch batch;
-      batch.images = data::TakeImages(dataset_.train, dataset_.normalisation, batches.Next(), device_,
-                                      model_->prefers_channels_last());
-      visit(batch.images);
-    }
+    const uint64_t seed = ~config_.seed;
+    data::Batches batches(dataset_.train.size(), options_.train.batch_size, seed, id_);
+    for (int k = 0; k < kRenormalisationBatches; ++k) visit(TakeBatch(batches.Next(), seed, k).images);
   };
 }
 
@@ -134,12 +132,13 @@ torch::Tensor Member::MeasureActivations() {
 }
 
 void Member::Repair(const torch::Tensor& target) {
-  merge::ActivationStatistics goal = merge::MeasureActivations(*model_, RenormalisationBatches());  // for the sizes
+  const auto layers = models::HookedLayers(*model_);
+  merge::ActivationStatistics goal;
   int64_t at = 0;
   for (auto* half : {&goal.mean, &goal.std}) {
-    for (torch::Tensor& layer : *half) {
-      layer.copy_(target.slice(0, at, at + layer.numel()));
-      at += layer.numel();
+    for (size_t k = 0; k + 1 < layers.size(); ++k) {  // the classifier is left out
+      half->push_back(target.narrow(0, at, layers[k].weight.size(0)));
+      at += layers[k].weight.size(0);
     }
   }
   BASIN_CHECK(at == target.numel(), "activation statistics of ", target.numel(), " units, the network has ", at);

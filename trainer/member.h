@@ -39,6 +39,8 @@ class Member : public Renormaliser {
 
  private:
   data::Batch NextBatch(int64_t step);
+  /// The training images at `indices`, augmented by the stream (seed, kAugment, step, id).
+  data::Batch TakeBatch(const torch::Tensor& indices, uint64_t seed, int64_t step);
   torch::Tensor Loss(const data::Batch& batch);
   /// The training batches that a renormalisation looks at: augmented as in training, a fixed draw for each event.
   models::BatchVisitor RenormalisationBatches();

@@ -6,12 +6,15 @@
 
 namespace basin::trainer {
 
+int NumMoments(const OptimizerOptions& options) {
+  if (options.kind != OptimizerOptions::Kind::kSgd) return 2;
+  return options.momentum > 0 ? 1 : 0;
+}
+
 Optimizer::Optimizer(const OptimizerOptions& options, const models::FlatParams& params)
     : options_(options) {
-  const bool adam = options.kind != OptimizerOptions::Kind::kSgd;
-  const int count = adam ? 2 : options.momentum > 0 ? 1 : 0;
-  for (int k = 0; k < count; ++k) moments_.push_back(torch::zeros_like(params.values()));
-  if (adam) step_ = torch::zeros({}, params.values().options());
+  for (int k = 0; k < NumMoments(options); ++k) moments_.push_back(torch::zeros_like(params.values()));
+  if (options.kind != OptimizerOptions::Kind::kSgd) step_ = torch::zeros({}, params.values().options());
 }
 
 void Optimizer::Step(models::FlatParams& params, double lr) {

@@ -8,6 +8,9 @@
 
 namespace basin::trainer {
 
+/// [P] vectors that the optimiser keeps. SGD: 1 (none when momentum is 0). Adam, AdamW: 2.
+int NumMoments(const OptimizerOptions& options);
+
 /// SGD with momentum, Adam or AdamW (decoupled decay, arXiv 1711.05101) as in torch.optim. Moments are [P] float32 on the
 /// parameters' device and exist from the start (zero), so that strategies and checkpoints always find them.
 class Optimizer {
@@ -17,7 +20,7 @@ class Optimizer {
   /// values <- update(values, gradients); gradients stay as they are.
   void Step(models::FlatParams& params, double lr);
 
-  /// SGD: momentum (none when momentum is 0). Adam, AdamW: first and second moment.
+  /// NumMoments of them. SGD: momentum. Adam, AdamW: first and second moment.
   std::vector<torch::Tensor>& moments() { return moments_; }
   int64_t steps_taken() const { return steps_taken_; }
 

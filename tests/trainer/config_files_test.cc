@@ -25,11 +25,54 @@ TEST(Config, EveryFileInConfigsIsValid) {
     ++files;
     EXPECT_NO_THROW(ReadRunConfig(entry.path())) << entry.path();
   }
-  EXPECT_GE(files, 16);
+  EXPECT_GE(files, 18);
 }
 
 TEST(Config, AMissingFileIsNamed) {
   EXPECT_THAT([] { ReadRunConfig("/nowhere/a.yaml"); }, ::testing::ThrowsMessage<ConfigError>(HasSubstr("/nowhere/a.yaml")));
+}
+
+TEST(Config, AnEmptyFileIsRefused) {
+  const base::TemporaryFolder folder;
+  base::WriteFileAtomically(folder.path() / "empty.yaml", " \n\n");
+  EXPECT_THAT([&] { ReadRunConfig(folder.path() / "empty.yaml"); },
+              ::testing::ThrowsMessage<ConfigError>(HasSubstr("empty.yaml: the file is empty")));
+}
+
+TEST(Recipes, CoverEveryDataSetAndMethod) {
+  const std::vector<std::pair<std::string, std::string>> methods{
+      {"independent", "independent"}, {"wash", "wash"}, {"wash-opt", "wash"}, {"papa", "papa"}, {"dart", "dart"}};
+  for (const std::string data : {"fashion-mnist", "cifar10-subset", "cifar100"}) {
+    for (const auto& [suffix, strategy] : methods) {
+      const RunConfig config = ReadRunConfig(kConfigs / (data + "-" + suffix + ".yaml"));
+      EXPECT_EQ(config.name, data + "-" + suffix);
+      EXPECT_EQ(StrategyName(config.strategy), strategy) << config.name;
+      const auto* wash = std::get_if<WashOptions>(&config.strategy);
+      EXPECT_EQ(wash != nullptr && wash->optimizer_state, suffix == "wash-opt") << config.name;
+      EXPECT_EQ(config.augment_pool.has_value(), data == "cifar100" || suffix == "dart") << config.name;
+    }
+  }
+}
+
+TEST(Recipes, OfCifar100AreThePublishedOneOfPapa) {
+  // arXiv 2304.03094 and its code.
+  for (const std::string suffix : {"independent", "wash", "wash-opt", "papa", "dart"}) {
+    const RunConfig config = ReadRunConfig(kConfigs / ("cifar100-" + suffix + ".yaml"));
+    EXPECT_EQ(config.train.epochs, 300);
+    EXPECT_EQ(config.train.batch_size, 64);
+    const OptimizerOptions& sgd = config.train.optimizer;
+    EXPECT_EQ(sgd.kind, OptimizerOptions::Kind::kSgd);
+    EXPECT_EQ(std::tuple(sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay), std::tuple(0.1, 0.9, false, 1e-4));
+    EXPECT_EQ(config.train.schedule.kind, ScheduleOptions::Kind::kCosine);
+    EXPECT_EQ(config.train.schedule.warmup_steps, 0);
+    EXPECT_EQ(config.train.schedule.final_lr, 1e-4);
+    EXPECT_EQ(config.data.validation, 0.02);
+    EXPECT_EQ(config.augment.size(), 2u);  // flip and crop
+    EXPECT_EQ(config.augment_pool->mixup, (std::vector<double>{0, 0.5, 1}));
+    EXPECT_EQ(config.augment_pool->label_smoothing, (std::vector<double>{0, 0.05, 0.1}));
+    EXPECT_EQ(config.augment_pool->cutmix, (std::vector<double>{0, 0.5, 1}));
+    EXPECT_EQ(config.augment_pool->random_erasing, (std::vector<double>{0, 0.15, 0.35}));
+  }
 }
 
 /// The "# or key: value" lines of reference.yaml as KEY=VALUE.

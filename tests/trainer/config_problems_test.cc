@@ -53,7 +53,10 @@ INSTANTIATE_TEST_SUITE_P(Numbers, BadConfig, ::testing::Values(
     Bad{"train: {label_smoothing: 1}", {"train.label_smoothing: 1 is outside [0, 1)"}},
     Bad{"train: {batch_size: 0}", {"train.batch_size: 0 is not allowed; it must be >= 1"}},
     Bad{"train: {batch_size: 10.5}", {"train.batch_size: 10.5 is not a whole number"}},
-    Bad{"train: {steps: 0}", {"train.steps: 0 is not allowed"}},
+    Bad{"train: {steps: 0}", {"train.steps: 0 is outside [1, 1000000000]"}},
+    Bad{"train: {epochs: 9223372036854775807}", {"train.epochs: 9223372036854775807 is outside [1, 1000000000]"}},
+    Bad{"strategy: {every_steps: 9223372036854775807}", {"strategy.every_steps: 9223372036854775807 is outside"}},
+    Bad{"evaluate: {batch_size: 9223372036854775807}", {"evaluate.batch_size: 9223372036854775807 is outside"}},
     Bad{"population: {members: 0}", {"population.members: 0 is outside [1, 4096]"}},
     Bad{"run: {seed: -1}", {"run.seed: -1 is not allowed; it must be >= 0"}},
     Bad{"run: {seed: 9223372036854775808}", {"run.seed: 9223372036854775808 is outside [0, 9223372036854775807]"}},
@@ -87,6 +90,7 @@ INSTANTIATE_TEST_SUITE_P(Relations, BadConfig, ::testing::Values(
     Bad{"data: {name: cifar10}", {"a.yaml:1: data.path: data set cifar10 is read from files; name their folder"}},
     Bad{"coordinator: {heartbeat_s: 5, timeout_s: 5}", {"coordinator.timeout_s: must be longer than heartbeat_s"}},
     Bad{"data: {normalize: {mean: [0, 0], std: [1]}}", {"data.normalize.std: 1 values for 2 of mean"}},
+    Bad{"data: {normalize: {mean: [x], std: [1]}}", {"data.normalize.mean[0]: 'x' is not a number; it must be finite"}},
     Bad{"data: {normalize: {mean: [0], std: [0]}}", {"data.normalize.std[0]: 0 is not allowed; it must be > 0"}},
     Bad{"data: {augment: [mixup], augment_pool: {mixup: [0, 1]}}", {"data.augment_pool: draws mixup, which augment has already"}},
     Bad{"population: {overrides: [{member: 4}]}", {"population.overrides[0].member: member 4 does not exist; members are 0 to 3"}},
@@ -95,6 +99,10 @@ INSTANTIATE_TEST_SUITE_P(Relations, BadConfig, ::testing::Values(
     Bad{"population: {overrides: [{member: 1}, {member: 1}]}", {"population.overrides[1].member: member 1 is overridden twice"}},
     Bad{"population: {overrides: [{member: 1, train: {epochs: 2}}]}", {"population.overrides[0].train.epochs: all members train equally long"}},
     Bad{"population: {overrides: [{member: 1, model: {width: 2}}]}", {"population.overrides[0].model: unknown key", "allowed: member, train, data"}},
+    Bad{"strategy: {optimizer_state: true}\npopulation: {overrides: [{member: 2, train: {optimizer: {name: adam}}}]}",
+        {"a.yaml:2: population.overrides: the optimizer of member 2 keeps 2 moments a weight, that of member 0 1; strategy.optimizer_state"}},
+    Bad{"strategy: {optimizer_state: true}\npopulation: {members: 2, overrides: [{member: 0, train: {optimizer: {momentum: 0}}}]}",
+        {"the optimizer of member 1 keeps 1 moments a weight, that of member 0 0"}},
     Bad{"population: {overrides: {member: 1}}", {"population.overrides: a section is not a list"}}));
 
 INSTANTIATE_TEST_SUITE_P(Shapes, BadConfig, ::testing::Values(

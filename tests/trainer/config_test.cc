@@ -95,6 +95,7 @@ data: {augment: [flip], augment_pool: {mixup: [0.5]}})");
   ASSERT_EQ(own.augment.size(), 1u);
   EXPECT_TRUE(std::holds_alternative<data::Crop>(own.augment[0]));
   EXPECT_EQ(config.members[0].train.optimizer.kind, OptimizerOptions::Kind::kAdam);
+  EXPECT_EQ(config.members[0].train.optimizer.lr, 0.001);  // the usual rate of its own kind
   EXPECT_EQ(config.members[1].train.optimizer.lr, 0.1);
   EXPECT_EQ(config.members[1].augment.size(), 2u);
   EXPECT_THAT(config.overridden, ElementsAre(0, 2));
@@ -133,7 +134,7 @@ TEST(Config, ADataSetThatIsTooSmallForTheBatchIsRefused) {
     CheckAgainstData(config, dataset);
     FAIL() << "no error";
   } catch (const ConfigError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("train.batch_size: 11 is more than the 10 training examples"));
+    EXPECT_THAT(error.what(), HasSubstr("a.yaml: train.batch_size: 11 is more than the 10 training examples"));
     EXPECT_THAT(error.what(), HasSubstr("member 3: train.batch_size: 12"));
   }
 }

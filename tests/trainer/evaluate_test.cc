@@ -32,6 +32,16 @@ TEST_F(Evaluation, DoesNotDependOnTheBatchSize) {
   EXPECT_TRUE(torch::allclose(at_once, in_pieces, 1e-5, 1e-5));
 }
 
+TEST_F(Evaluation, TellsOfEveryBatch) {
+  Bench bench = BenchOf(32);
+  int batches = 0;
+  bench.after_batch = [&] { ++batches; };
+  Logits(*model, bench, dataset->test);  // 70 images
+  EXPECT_EQ(batches, 3);
+  Recalibrate(*model, bench);  // 130 images
+  EXPECT_EQ(batches, 3 + 5);
+}
+
 TEST_F(Evaluation, OfALimitLooksAtTheFirstSamples) {
   const torch::Tensor all = Logits(*model, BenchOf(10), dataset->test);
   EXPECT_TRUE(torch::equal(Logits(*model, BenchOf(10), dataset->test, 20), all.slice(0, 0, 20)));

@@ -78,6 +78,13 @@ TEST(Papa, PullsLessWhenTheLearningRateIsLower) {
   EXPECT_NEAR(fixed / Consensus(start), 0.64, 1e-6);
 }
 
+TEST(Papa, NeverPushesPastTheMean) {
+  auto shape = SmallShape(3, 1);
+  shape.lr_at = [](int64_t) { return 1.0; };  // ten times base_lr: 1 - alpha would be 5
+  const Trial trial = RunTrial(PapaOptions{.alpha = 0.5}, shape, RandomMembers(shape));
+  EXPECT_EQ(Consensus(trial.members), 0);
+}
+
 TEST(Papa, PullsFullyWhenTheBaseLearningRateIsZero) {
   auto shape = SmallShape(3, 1);
   shape.base_lr = 0;

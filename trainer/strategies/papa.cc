@@ -1,5 +1,7 @@
 #include "trainer/strategies/papa.h"
 
+#include <algorithm>
+
 namespace basin::trainer {
 
 Papa::Papa(const PapaOptions& options, const RunShape& shape)
@@ -15,7 +17,9 @@ void Papa::AfterStep(const StepInfo& step, MemberState& member, comm::CountingCo
   if (comm.size() == 1) return;
   // The pull shrinks with the step size: late in training it would otherwise outweigh the gradient.
   const double coupling = options_.couple_lr && shape_.base_lr != 0 ? step.lr / shape_.base_lr : 1;
-  PullTo(mean_.Take(member, comm), (1 - options_.alpha) * coupling, carry_, member);
+  const double pull = std::min(
+      1.0, (1 - options_.alpha) * coupling);  // a rate that grows must not push past the mean
+  PullTo(mean_.Take(member, comm), pull, carry_, member);
 }
 
 Forecast Papa::Predict() const {

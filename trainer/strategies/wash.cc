@@ -63,20 +63,23 @@ void Wash::AfterStep(const StepInfo& step, MemberState& member, comm::CountingCo
 Forecast Wash::Predict() const {
   const double bytes_a_place =
       static_cast<double>(sizeof(float)) * (options_.optimizer_state ? 1 + shape_.num_moments : 1);
-  Forecast forecast;
-  ShuffleTraffic one;
-  double last_factor = -1, variance = 0;
-  for (int64_t step = times_.begin(); step < times_.end(); ++step) {
-    if (!times_.Acts(step)) continue;
-    ++forecast.exchanges;
-    if (shape_.members == 1) continue;
-    const double lr = shape_.lr_at ? shape_.lr_at(step) : shape_.base_lr;
-    const double factor = TimeFactor(options_.schedule, {.step = step, .lr = lr}, shape_);
-    if (factor != last_factor) one = ExpectShuffle(TensorsAt(factor), shape_.members);
-    last_factor = factor;
-    forecast.bytes_per_rank += one.values * bytes_a_place;
-    forecast.messages_per_rank += one.messages;
-    variance += one.variance * bytes_a_place * bytes_a_place;
+  Forecast forecast{.exchanges = times_.Count()};
+  if (shape_.members == 1) return forecast;
+  double variance = 0;
+  const auto add = [&](double exchanges, double factor) {
+    const ShuffleTraffic one = ExpectShuffle(TensorsAt(factor), shape_.members);
+    forecast.bytes_per_rank += exchanges * one.values * bytes_a_place;
+    forecast.messages_per_rank += exchanges * one.messages;
+    variance += exchanges * one.variance * bytes_a_place * bytes_a_place;
+  };
+  if (options_.schedule == RateSchedule::kConstant) {
+    add(static_cast<double>(forecast.exchanges), 1);
+  } else {
+    for (int64_t step = times_.begin(); step < times_.end(); ++step) {
+      if (!times_.Acts(step)) continue;
+      const double lr = shape_.lr_at ? shape_.lr_at(step) : shape_.base_lr;
+      add(1, TimeFactor(options_.schedule, {.step = step, .lr = lr}, shape_));
+    }
   }
   forecast.bytes_stddev = std::sqrt(variance);
   return forecast;

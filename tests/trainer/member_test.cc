@@ -1,0 +1,89 @@
+#include "trainer/member.h"
+
+#include <gtest/gtest.h>
+
+#include "data/registry.h"
+#include "merge/renormalise.h"
+#include "models/registry.h"
+
+namespace basin::trainer {
+namespace {
+
+class Members : public testing::Test {
+ protected:
+  static RunConfig Config(const std::string& data_keys = "") {
+    return ParseRunConfig(
+        "{run: {seed: 3}, population: {members: 2}, model: {name: convnet, width: 0.25},"
+        " data: {train_limit: 200, test_limit: 20" +
+            data_keys + "}, train: {steps: 9, batch_size: 16}}",
+        "a.yaml", "/", {});
+  }
+  std::shared_ptr<const data::Dataset> dataset = data::LoadDataset(Config().data);
+};
+
+TEST_F(Members, StartFromWeightsOfTheSeedTheirNumberAndInitAlone) {
+  const auto hash = [&](const RunConfig& config, int64_t id) {
+    return Member(config, *dataset, id, torch::kCPU).params().values_hash();
+  };
+  RunConfig different = Config(), papa = Config(), seed = Config();
+  different.population.init = Init::kDifferent;
+  papa.strategy = PapaOptions{};
+  seed.seed = 4;
+  EXPECT_EQ(hash(Config(), 0), hash(Config(), 1));
+  EXPECT_EQ(hash(different, 0), hash(Config(), 0));
+  EXPECT_NE(hash(different, 0), hash(different, 1));
+  EXPECT_EQ(hash(papa, 0), hash(Config(), 0));
+  EXPECT_NE(hash(seed, 0), hash(Config(), 0));
+}
+
+TEST_F(Members, AreMeasuredOnFiveOfTheirOwnBatchesAugmentedAsInTraining) {
+  const RunConfig config = Config(", augment: [{random_erasing: {p: 1}}, {mixup: {alpha: 1}}]");
+  Member member(config, *dataset, 1, torch::kCPU);
+  const uint64_t seed = ~config.seed;
+  data::Batches batches(dataset->train.size(), 16, seed, 1);
+  const auto expected = merge::MeasureActivations(member.model(), [&](const auto& visit) {
+    for (uint64_t k = 0; k < 5; ++k) {
+      const torch::Tensor indices = batches.Next();
+      data::Batch batch{.images = data::TakeImages(dataset->train, dataset->normalisation, indices,
+                                                   torch::kCPU, false),
+                        .labels = dataset->train.labels.index_select(0, indices)};
+      data::Augment(batch, config.augment,
+                    {.run_seed = seed, .purpose = base::Purpose::kAugment, .a = k, .b = 1});
+      visit(batch.images);
+    }
+  });
+  const torch::Tensor measured = member.MeasureActivations();
+  // The memory format may change the order of the sums.
+  EXPECT_TRUE(torch::allclose(measured.narrow(0, 0, expected.mean[0].numel()), expected.mean[0],
+                              1e-4, 1e-5));
+  EXPECT_FALSE(
+      torch::equal(measured, Member(Config(), *dataset, 1, torch::kCPU).MeasureActivations()));
+}
+
+TEST_F(Members, TrainOnAsIfNothingHadBeenMeasuredOrRepaired) {
+  const RunConfig config = Config();
+  Member measured(config, *dataset, 0, torch::kCPU), other(config, *dataset, 0, torch::kCPU);
+  const torch::Tensor target = measured.MeasureActivations();
+  for (int64_t step = 0; step < 3; ++step) {
+    EXPECT_EQ(measured.TrainStep(step, 0.1).item<float>(), other.TrainStep(step, 0.1).item<float>())
+        << step;
+  }
+  EXPECT_EQ(measured.params().values_hash(), other.params().values_hash());
+}
+
+TEST_F(Members, AreBroughtToTheTargetByRepair) {
+  const RunConfig config = Config();
+  Member member(config, *dataset, 0, torch::kCPU);
+  const torch::Tensor before = member.MeasureActivations();
+  const int64_t units = before.numel() / 2;
+  torch::Tensor target = before.clone();
+  target.slice(0, units) *= 2;  // the deviations, which a layer without bias can follow
+  member.Repair(target);
+  const torch::Tensor after = member.MeasureActivations();
+  // Batch by batch the outputs are scaled to the target, so that their mean over batches meets it
+  // within a few per cent.
+  EXPECT_TRUE(torch::allclose(after.slice(0, units), target.slice(0, units), 0.05, 0));
+}
+
+}  // namespace
+}  // namespace basin::trainer
