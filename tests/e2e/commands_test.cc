@@ -125,5 +125,11 @@ TEST_F(Commands, HelpAndVersionAnswerAndUsageErrorsExitWithTwo) {
   EXPECT_EQ(Basin({"merge", Member(0), "--method", "mean", "--out", "x"}).exit_code, 2);
 }
 
+TEST_F(Commands, AMisspeltCommandIsNamedWithTheNearestOne) {
+  const CommandResult result = Basin({"tarin", kConfig});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("'tarin' is not a command (did you mean 'train'?)"), std::string::npos) << result.err;
+}
+
 }  // namespace
 }  // namespace basin
