@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Repeats the experiments of docs/results.md and prints their tables: mean and standard deviation over seeds.
-# Usage: bench/results.sh shapes|fashion-mnist|cifar10-subset [--seeds 5] [--ranks N] [--data DIR] [--out DIR]
+# Usage: bench/results.sh shapes|shapes-p|fashion-mnist|cifar10-subset [--seeds 5] [--data DIR] [--out DIR]
+# shapes-p chooses WASH's p for the quick start: it holds a fifth of the training images out and scores the averages on them.
 # A run that is already finished is not repeated, so an interrupted call can be called again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?shapes, fashion-mnist or cifar10-subset}
+what=${1:?shapes, shapes-p, fashion-mnist or cifar10-subset}
 shift
 seeds=5
 data=
@@ -17,7 +18,7 @@ while [ $# -gt 0 ]; do
     *) echo "results: unknown argument '$1'" >&2; exit 2 ;;
   esac
 done
-basin=build/release/bin/basin
+basin=${BASIN:-build/release/bin/basin}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 rows=()
 common=()
@@ -44,6 +45,10 @@ case "$what" in
     row wash-.1-different-stop '{name: wash, p: 0.075, stop: 0.8}' --set population.init=different
     row papa-.99 '{name: papa, alpha: 0.99}'
     ;;
+  shapes-p)
+    config=configs/quickstart.yaml members=4 common=("${light[@]}" --set data.validation=0.2 --set lmc.pairs=none)
+    for p in .01 .02 .05 .1; do row "wash-$p" "{name: wash, p: $(python3 -c "print(round($p * 0.75, 6))")}"; done
+    ;;
   fashion-mnist)
     config=configs/fashion-mnist-wash.yaml members=4
     common=(--set "data.path=${data:?--data DIR with the four IDX files}" --set data.train_limit=10000 --set data.test_limit=4000
@@ -68,8 +73,22 @@ case "$what" in
     row sparta-.01 '{name: sparta, p: 0.01}'
     row sparta-.02 '{name: sparta, p: 0.02}'
     ;;
-  *) echo "results: unknown experiment '$what'; allowed: shapes, fashion-mnist, cifar10-subset" >&2; exit 2 ;;
+  *) echo "results: unknown experiment '$what'; allowed: shapes, shapes-p, fashion-mnist, cifar10-subset" >&2; exit 2 ;;
 esac
 }
 for seed in $(seq "$seeds"); do run_seed; done
 "$basin" report --markdown "${rows[@]}"
+[ "$what" = shapes-p ] || exit 0
+printf '\nAccuracy of the average on the held-out images:\n'
+for name in "${rows[@]}"; do
+  for dir in "$name"/seed-*; do "$basin" eval "$dir/config.yaml" "$dir/average.safetensors" --json; done |
+    python3 -c '
+import json, statistics, sys
+decoder, text, values = json.JSONDecoder(), sys.stdin.read().strip(), []
+while text:
+    report, end = decoder.raw_decode(text)
+    values.append(100 * report["models"][0]["validation"]["accuracy"])
+    text = text[end:].strip()
+print(f"{sys.argv[1]}: {statistics.mean(values):.2f} +- {statistics.stdev(values) if len(values) > 1 else 0:.2f} ({len(values)} seeds)")
+' "$(basename "$name")"
+done
