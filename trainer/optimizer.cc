@@ -4,6 +4,8 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 
+#include <algorithm>
+
 namespace basin::trainer {
 
 Optimizer::Optimizer(const OptimizerOptions& options, const models::FlatParams& params)
@@ -12,6 +14,12 @@ Optimizer::Optimizer(const OptimizerOptions& options, const models::FlatParams& 
   const int count = adam ? 2 : options.momentum > 0 ? 1 : 0;
   for (int k = 0; k < count; ++k) moments_.push_back(torch::zeros_like(params.values()));
   if (adam) step_ = torch::zeros({}, params.values().options());
+}
+
+void Optimizer::RestoreStepsTaken(int64_t steps) {
+  steps_taken_ = steps;
+  // The kernels' float32 counter stands still at 2^24, as it does when it counts.
+  if (step_.defined()) step_.fill_(static_cast<double>(std::min<int64_t>(steps, int64_t{1} << 24)));
 }
 
 void Optimizer::Step(models::FlatParams& params, double lr) {
