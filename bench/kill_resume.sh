@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Kills whole runs with SIGKILL at random moments (start-up, steps, exchanges, writing of checkpoints, measurements), goes on with --resume until the end, and
-# compares each with the unbroken run: weights, result.json but for seconds, metrics.jsonl but for times. Prints a table; exit code 1 when one differs.
+# Kills whole runs with SIGKILL at random moments (start-up, steps, exchanges, writing of checkpoints, measurements), goes on
+# with --resume until the end, and compares each with the unbroken run: weights, result.json but for seconds, metrics.jsonl
+# but for times. Prints a table; exit code 1 when one differs.
 # Usage: bench/kill_resume.sh [RUNS] [RANKS]     RANKS 0: threads of one process; else mpirun -n RANKS.
 # Environment: SEED of the moments, CONFIG, SET (more --set, separated by spaces).
 set -euo pipefail
@@ -32,11 +33,11 @@ run_and_kill() {
   shift
   setsid "$@" >/dev/null 2>>"$folder/log" &
   local leader=$!
-  (sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" && pkill -KILL -s "$leader") &
+  (sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" && pkill -KILL -s "$leader") 2>/dev/null &
   local watch=$!
   local code=0
-  wait "$leader" || code=$?
-  kill "$watch" 2>/dev/null || true
+  { wait "$leader" || code=$?; } 2>/dev/null
+  pkill -P "$watch" || true  # its sleep
   wait "$watch" 2>/dev/null || true
   while pkill -KILL -s "$leader"; do :; done  # the next part must not meet what is still dying
   return "$code"
@@ -79,7 +80,7 @@ for ((run = 0; run < runs; run++)); do
   moments=()
   resume=()
   while :; do
-    ms=$((200 + (RANDOM * 32768 + RANDOM) % whole_ms))
+    ms=$((200 + (RANDOM * 32768 + RANDOM) % (whole_ms * 3 / 4)))
     ((${#moments[@]} < 3)) || ms=600000
     [[ -e $dir/config.yaml ]] && resume=(--resume)
     code=0
