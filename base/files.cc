@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -56,6 +57,16 @@ fs::path FolderOf(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+// Unique in this process by the counter and on this host by the process id.
+fs::path TemporaryNameFor(const fs::path& path) {
+  static std::atomic<uint64_t> counter{0};
+  fs::path name = path;
+  name += Text(".tmp.", ::getpid(), ".", counter.fetch_add(1));
+  return name;
+}
+
+}  // namespace
+
 // A rename survives a power cut only once its folder is on disk too.
 void SyncFolder(const fs::path& folder) {
   const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -70,17 +81,9 @@ void SyncFolder(const fs::path& folder) {
   }
 }
 
-// Unique in this process by the counter and on this host by the process id.
-fs::path TemporaryNameFor(const fs::path& path) {
-  static std::atomic<uint64_t> counter{0};
-  fs::path name = path;
-  name += Text(".tmp.", ::getpid(), ".", counter.fetch_add(1));
-  return name;
-}
-
-}  // namespace
-
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+AtomicFile::AtomicFile(fs::path path)
+    : path_(std::move(path)), hash_(XXH64_createState()) {
+  XXH64_reset(hash_.get(), 0);
   if (!path_.has_filename())
     throw DataError(Text("cannot write '", path_.string(), "': it names no file"));
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
@@ -99,12 +102,26 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::Write(std::span<const std::byte> bytes) {
   BASIN_CHECK(descriptor_ >= 0, path_.string(), " is already committed");
+  // In pieces that go to the disk at once: else a large file would lie in memory until the sync, and
+  // only then the disk would begin.
+  constexpr size_t kPiece = size_t{16} << 20;
   while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    const ssize_t written = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kPiece));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) ThrowSystem("write", path_, errno);
+    if (bytes.size() > kPiece) {
+      ::sync_file_range(descriptor_, bytes_, written, SYNC_FILE_RANGE_WRITE);  // a hint; it may fail
+    }
+    XXH64_update(hash_.get(), bytes.data(), static_cast<size_t>(written));
+    bytes_ += written;
     bytes = bytes.subspan(static_cast<size_t>(written));
   }
+}
+
+void AtomicFile::FreeHash::operator()(XXH64_state_s* state) const { XXH64_freeState(state); }
+
+FileDigest AtomicFile::digest() const {
+  return {.bytes = bytes_, .hash = XXH64_digest(hash_.get())};
 }
 
 void AtomicFile::Write(std::string_view text) {

@@ -9,7 +9,16 @@
 #include <string>
 #include <string_view>
 
+struct XXH64_state_s;
+
 namespace basin::base {
+
+/// Size and xxh64 (seed 0) of a file's bytes.
+struct FileDigest {
+  int64_t bytes = 0;
+  uint64_t hash = 0;
+  bool operator==(const FileDigest&) const = default;
+};
 
 /// A file that appears under its name only when complete: bytes go to a temporary name in the same folder,
 /// Commit() syncs and renames. Destroyed without Commit(), it leaves nothing behind. All failures: DataError
@@ -24,15 +33,26 @@ class AtomicFile {
   void Write(std::span<const std::byte> bytes);
   void Write(std::string_view text);
   void Commit();
+  /// Of what was written so far.
+  FileDigest digest() const;
 
  private:
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
+  int64_t bytes_ = 0;
+  struct FreeHash {
+    void operator()(XXH64_state_s* state) const;
+  };
+  std::unique_ptr<XXH64_state_s, FreeHash> hash_;
 };
 
 /// AtomicFile in one call. Creates missing parent folders.
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view content);
+
+/// Puts the names in a folder on disk, as AtomicFile does after its rename. DataError when that fails; nothing where the file
+/// system cannot do it.
+void SyncFolder(const std::filesystem::path& folder);
 
 /// Whole file as bytes. DataError when missing or unreadable.
 std::string ReadFile(const std::filesystem::path& path);

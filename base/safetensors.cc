@@ -231,10 +231,11 @@ void SafetensorsWriter::Append(std::span<const std::byte> bytes) {
   ++next_;
 }
 
-void SafetensorsWriter::Commit() {
+FileDigest SafetensorsWriter::Commit() {
   BASIN_CHECK(next_ == order_.size(), "only ", next_, " of ", order_.size(),
               " tensors are written");
   file_.Commit();
+  return file_.digest();
 }
 
 void WriteSafetensors(const std::filesystem::path& path, const std::vector<TensorView>& tensors,

@@ -67,7 +67,8 @@ class SafetensorsWriter {
   const std::vector<TensorView>& order() const { return order_; }
   /// Bytes of order()[k] for the k-th call; the length must fit (CheckFailed otherwise).
   void Append(std::span<const std::byte> bytes);
-  void Commit();
+  /// Of the whole file.
+  FileDigest Commit();
 
  private:
   AtomicFile file_;

@@ -74,7 +74,7 @@ void AddTrain(CLI::App& app, Action& action) {
   const auto common = AddCommonOptions(*command);
   command->add_option("CONFIG.yaml", arguments->config, "the configuration; configs/reference.yaml explains every key")->required();
   command->add_option("--run-dir", arguments->run_dir, "where the results go, instead of run.dir")->type_name("DIR");
-  command->add_flag("--resume", arguments->resume, "go on with the run in the run directory");
+  command->add_flag("--resume", arguments->resume, "go on with the run in the run directory from its newest checkpoint, to the same bits");
   command->callback([=, &action] { action = [=] { return Train(*arguments, *common); }; });
 }
 

@@ -124,7 +124,8 @@ const torch::Tensor* FindTensor(const StateDict& state, const std::string& name)
   return nullptr;
 }
 
-void SaveState(const std::filesystem::path& path, const StateDict& state, const std::map<std::string, std::string>& metadata) {
+base::FileDigest SaveState(const std::filesystem::path& path, const StateDict& state,
+                           const std::map<std::string, std::string>& metadata) {
   std::vector<base::TensorView> declared;
   for (const NamedTensor& item : state) declared.push_back({item.name, FileType(item), item.tensor.sizes().vec(), {}});
   base::SafetensorsWriter writer(path, std::move(declared), metadata);
@@ -133,7 +134,7 @@ void SaveState(const std::filesystem::path& path, const StateDict& state, const 
     const torch::Tensor host = FindTensor(state, view.name)->detach().cpu().contiguous();
     writer.Append(BytesOf(host));
   }
-  writer.Commit();
+  return writer.Commit();
 }
 
 StateDict ReadState(const std::filesystem::path& path) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "base/files.h"
 #include "models/symmetry.h"
 
 namespace basin::models {
@@ -21,9 +22,9 @@ void LoadState(torch::nn::Module& module, const StateDict& state, const std::str
 /// nullptr when there is none of this name.
 const torch::Tensor* FindTensor(const StateDict& state, const std::string& name);
 
-/// Atomic. Metadata gets {"format": "pt"}.
-void SaveState(const std::filesystem::path& path, const StateDict& state,
-               const std::map<std::string, std::string>& metadata = {});
+/// Atomic. Metadata gets {"format": "pt"}. Returns size and checksum of the file.
+base::FileDigest SaveState(const std::filesystem::path& path, const StateDict& state,
+                           const std::map<std::string, std::string>& metadata = {});
 /// Tensors are copies, in the file's order. Non-finite values in a floating tensor: DataError naming it.
 StateDict ReadState(const std::filesystem::path& path);
 

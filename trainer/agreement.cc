@@ -1,11 +1,11 @@
 #include "trainer/agreement.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace basin::trainer {
 namespace {
-
-constexpr int64_t kTextBytes = 4096;
 
 [[noreturn]] void Rethrow(int64_t code, const std::string& text) {
   if (code == 2) throw ConfigError(text);
@@ -27,16 +27,25 @@ void OnAllRanks(comm::Communicator& comm, const std::function<void()>& step) {
     code = ExitCode(e);
     text = e.what();
   }
-  const torch::Tensor codes = comm.AllGather(torch::tensor(at::ArrayRef<int64_t>({code}), torch::kInt64)).view({-1});
+  const torch::Tensor own = torch::tensor(at::ArrayRef<int64_t>({code}), torch::kInt64).to(comm.device());
+  const torch::Tensor codes = comm.AllGather(own).view({-1}).to(torch::kCPU);
   int first = 0;
   while (first < comm.size() && codes[first].item<int64_t>() == 0) ++first;
   if (first == comm.size()) return;
-  text.resize(kTextBytes, '\0');
-  torch::Tensor bytes = torch::from_blob(text.data(), {kTextBytes}, torch::kUInt8).clone();
-  comm.Broadcast(bytes, first);
+  BroadcastText(comm, text, first);
   if (failure) std::rethrow_exception(failure);
-  const std::string told(reinterpret_cast<const char*>(bytes.data_ptr<uint8_t>()), kTextBytes);
-  Rethrow(codes[first].item<int64_t>(), Text("rank ", first, ": ", told.c_str()));
+  Rethrow(codes[first].item<int64_t>(), Text("rank ", first, ": ", text));
+}
+
+void BroadcastText(comm::Communicator& comm, std::string& text, int root) {
+  torch::Tensor size = torch::tensor(at::ArrayRef<int64_t>({static_cast<int64_t>(text.size())}), torch::kInt64).to(comm.device());
+  comm.Broadcast(size, root);
+  text.resize(static_cast<size_t>(size.item<int64_t>()));
+  torch::Tensor bytes =
+      torch::from_blob(text.data(), {static_cast<int64_t>(text.size())}, torch::kUInt8).clone().to(comm.device());
+  comm.Broadcast(bytes, root);
+  bytes = bytes.to(torch::kCPU);
+  std::copy_n(reinterpret_cast<const char*>(bytes.const_data_ptr<uint8_t>()), text.size(), text.begin());
 }
 
 int ExitCode(const std::exception& failure) {

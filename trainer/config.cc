@@ -65,15 +65,21 @@ std::string ToYaml(const RunConfig& config) {
   return DumpYaml(Printer::Describe([&](Keys& keys) { VisitConfig(keys, draft); }));
 }
 
-std::string ConfigHash(const RunConfig& config) {
+std::string ComparableYaml(const RunConfig& config) {
   const RunConfig defaults;
   RunConfig same = config;
   same.name = defaults.name;
   same.dir = defaults.dir;
   same.population.device = defaults.population.device;
   same.comm = defaults.comm;
+  same.checkpoint = defaults.checkpoint;
+  same.coordinator = defaults.coordinator;
   same.report = defaults.report;
-  const std::string text = ToYaml(same);
+  return ToYaml(same);
+}
+
+std::string ConfigHash(const RunConfig& config) {
+  const std::string text = ComparableYaml(config);
   return base::HexHash(base::Hash64(std::as_bytes(std::span(text))));
 }
 

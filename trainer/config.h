@@ -126,7 +126,10 @@ void CheckAgainstData(const RunConfig& config, const data::Dataset& dataset);
 
 /// The effective configuration as YAML that ReadRunConfig accepts: every key of the contract, defaults filled in, paths absolute.
 std::string ToYaml(const RunConfig& config);
-/// xxh64 (hex) of ToYaml without run.name, run.dir, population.device, comm and report: equal when the weights must be equal.
+/// ToYaml with run.name, run.dir, population.device, comm, checkpoint, coordinator and report at their defaults: what weights and
+/// results depend on. A run may be resumed with these keys changed, and with no others.
+std::string ComparableYaml(const RunConfig& config);
+/// xxh64 (hex) of ComparableYaml: equal when the weights must be equal.
 std::string ConfigHash(const RunConfig& config);
 
 }  // namespace basin::trainer

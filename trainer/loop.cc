@@ -19,23 +19,24 @@ std::unique_ptr<report::EventWriter> OpenEvents(const std::filesystem::path& fol
 /// One rank's pass through the run.
 class Loop {
  public:
-  Loop(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting)
+  Loop(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
+       const LoopState& start)
       : context_(context),
         member_(member),
         strategy_(strategy),
         counting_(counting),
-        metrics_(context.metrics, member.id(), context.clock, OpenEvents(context.event_folder)),
+        metrics_(context.metrics, member.id(), context.clock, OpenEvents(context.event_folder), start.records),
         total_steps_(TotalSteps(context.config, context.dataset)),
-        steps_per_epoch_(StepsPerEpoch(context.config, context.dataset)) {}
+        steps_per_epoch_(StepsPerEpoch(context.config, context.dataset)),
+        step_(start.step),
+        times_(start.times) {}
 
-  LoopTimes Run() {
-    for (step_ = 0; step_ < total_steps_; ++step_) {
-      if (context_.interrupted) {
-        throw Interrupted(Text("interrupted before step ", step_, " of ", total_steps_, "; no result was written"));
-      }
+  LoopTimes Run(const BetweenSteps& between_steps) {
+    for (; step_ < total_steps_; ++step_) {
       Step();
       if ((step_ + 1) % steps_per_epoch_ == 0) EndEpoch();
       Show();
+      if (between_steps) between_steps({.step = step_ + 1, .times = times_, .records = metrics_.records()}, metrics_);
     }
     metrics_.Flush();
     return times_;
@@ -100,7 +101,7 @@ class Loop {
   comm::CountingCommunicator& counting_;
   MetricsWriter metrics_;
   const int64_t total_steps_, steps_per_epoch_;
-  int64_t step_ = 0;
+  int64_t step_;  // the one that is being taken
   LoopTimes times_;
 };
 
@@ -139,8 +140,9 @@ RunShape ShapeOf(const RunConfig& config, const data::Dataset& dataset, Member& 
   return shape;
 }
 
-LoopTimes Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting) {
-  return Loop(context, member, strategy, counting).Run();
+LoopTimes Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
+                const LoopState& start, const BetweenSteps& between_steps) {
+  return Loop(context, member, strategy, counting, start).Run(between_steps);
 }
 
 }  // namespace basin::trainer

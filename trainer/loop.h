@@ -1,7 +1,6 @@
 // The order of things in a step and in an epoch.
 #pragma once
 
-#include <atomic>
 #include <filesystem>
 #include <functional>
 
@@ -21,22 +20,31 @@ struct LoopStatus {
   int64_t bytes_sent = 0;  ///< by this rank, in exchanges
 };
 
+struct LoopTimes {
+  double train = 0;     ///< seconds in steps: data, forward, backward, optimiser
+  double evaluate = 0;  ///< seconds in evaluations between epochs
+};
+
+/// Where a rank stands between two steps.
+struct LoopState {
+  int64_t step = 0;  ///< steps taken
+  LoopTimes times{};
+  int64_t records = 0;  ///< in metrics.jsonl, by this rank
+};
+
 /// What one rank works with. Everything is borrowed.
 struct RankContext {
   const RunConfig& config;
   const data::Dataset& dataset;
   comm::Communicator& comm;  ///< uncounted: start-up, evaluation, finish
   const base::Clock& clock;
-  const std::atomic<bool>& interrupted;
   MetricsFile* metrics = nullptr;
   std::filesystem::path event_folder{};  ///< where this rank's TensorBoard records go; empty: nowhere
   std::function<void(const LoopStatus&)> show{};  ///< empty on ranks that show nothing
 };
 
-struct LoopTimes {
-  double train = 0;     ///< seconds in steps: data, forward, backward, optimiser
-  double evaluate = 0;  ///< seconds in evaluations between epochs
-};
+/// Called after every step, and after the end of its epoch: checkpoints and the wish to stop (see Checkpointer). May be empty.
+using BetweenSteps = std::function<void(const LoopState&, MetricsWriter&)>;
 
 /// Total optimiser steps of the run: train.steps, or train.epochs times the batches of an epoch.
 int64_t TotalSteps(const RunConfig& config, const data::Dataset& dataset);
@@ -44,7 +52,8 @@ int64_t StepsPerEpoch(const RunConfig& config, const data::Dataset& dataset);
 /// What the strategy may know in advance.
 RunShape ShapeOf(const RunConfig& config, const data::Dataset& dataset, Member& member);
 
-/// Trains this rank's member to the end. Throws Interrupted after the step in which `interrupted` became true.
-LoopTimes Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting);
+/// Trains this rank's member from `start` to the end.
+LoopTimes Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
+                const LoopState& start = {}, const BetweenSteps& between_steps = {});
 
 }  // namespace basin::trainer

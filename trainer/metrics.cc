@@ -24,14 +24,29 @@ void MetricsFile::Append(const std::string& lines) {
   for (size_t done = 0; done < lines.size();) {
     const ssize_t written = ::write(descriptor_, lines.data() + done, lines.size() - done);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw DataError(Text(path_.string(), ": cannot be written: ", std::strerror(errno)));
+    if (written < 0) {
+      throw DataError(Text(path_.string(), ": cannot be written: ", std::strerror(errno),
+                           "; mend this, then go on with --resume if the run has a checkpoint"));
+    }
     done += static_cast<size_t>(written);
   }
 }
 
+void MetricsFile::Sync() {
+  // Pipes and some file systems cannot be synced, and say so.
+  if (::fdatasync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) {
+    throw DataError(Text(path_.string(), ": cannot be synced: ", std::strerror(errno)));
+  }
+}
+
 MetricsWriter::MetricsWriter(MetricsFile* file, int64_t member, const base::Clock& clock,
-                             std::unique_ptr<report::EventWriter> events)
-    : file_(file), member_(member), clock_(clock), events_(std::move(events)), last_flush_(clock.Seconds()) {}
+                             std::unique_ptr<report::EventWriter> events, int64_t records)
+    : file_(file),
+      member_(member),
+      clock_(clock),
+      events_(std::move(events)),
+      last_flush_(clock.Seconds()),
+      records_(records) {}
 
 MetricsWriter::~MetricsWriter() {
   try {
@@ -48,8 +63,7 @@ base::Json MetricsWriter::Header(const std::string& kind, double time, int64_t s
 void MetricsWriter::Step(int64_t step, int64_t epoch, double lr, const torch::Tensor& loss) {
   base::Json record = Header("step", base::UnixSeconds(), step, epoch);
   record["lr"] = lr;
-  pending_.push_back({std::move(record), loss});
-  FlushIfDue();
+  Add({std::move(record), loss});
 }
 
 void MetricsWriter::Exchange(int64_t step, int64_t epoch, const comm::Ledger& before, const comm::Ledger& after) {
@@ -62,11 +76,12 @@ void MetricsWriter::Exchange(int64_t step, int64_t epoch, const comm::Ledger& be
 void MetricsWriter::Record(const std::string& kind, int64_t step, int64_t epoch, const base::Json& fields) {
   base::Json record = Header(kind, base::UnixSeconds(), step, epoch);
   record.update(fields);
-  pending_.push_back({std::move(record), {}});
-  FlushIfDue();
+  Add({std::move(record), {}});
 }
 
-void MetricsWriter::FlushIfDue() {
+void MetricsWriter::Add(Pending pending) {
+  pending_.push_back(std::move(pending));
+  ++records_;
   constexpr double kFlushSeconds = 0.5;  // the contract promises once a second
   if (clock_.Seconds() - last_flush_ >= kFlushSeconds) Flush();
 }

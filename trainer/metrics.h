@@ -25,6 +25,8 @@ class MetricsFile {
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
   void Append(const std::string& lines);
+  /// Puts what was appended on disk.
+  void Sync();
 
  private:
   std::filesystem::path path_;
@@ -35,9 +37,10 @@ class MetricsFile {
 /// The records of one member, collected and written at least once a second.
 class MetricsWriter {
  public:
-  /// `file` may be null: records are dropped. `events` may be null: nothing for TensorBoard.
+  /// `file` may be null: records are dropped. `events` may be null: nothing for TensorBoard. `records`: that a resumed run has
+  /// written before.
   MetricsWriter(MetricsFile* file, int64_t member, const base::Clock& clock,
-                std::unique_ptr<report::EventWriter> events = nullptr);
+                std::unique_ptr<report::EventWriter> events = nullptr, int64_t records = 0);
   ~MetricsWriter();
 
   /// `loss`: scalar on any device; read when the records are flushed, so that a GPU is not waited for at every step.
@@ -49,6 +52,8 @@ class MetricsWriter {
   void Flush();
   /// Loss of the last step that was flushed.
   double last_loss() const { return last_loss_; }
+  /// Records so far, pending ones and those of the run's earlier parts included.
+  int64_t records() const { return records_; }
 
  private:
   struct Pending {
@@ -56,7 +61,8 @@ class MetricsWriter {
     torch::Tensor loss;  // undefined: the record is complete
   };
   base::Json Header(const std::string& kind, double time, int64_t step, int64_t epoch) const;
-  void FlushIfDue();
+  /// Flushes when it is time.
+  void Add(Pending pending);
   void ShowInTensorBoard(const base::Json& record);
 
   MetricsFile* file_;
@@ -66,6 +72,7 @@ class MetricsWriter {
   double last_flush_;
   std::vector<Pending> pending_;
   double last_loss_ = 0;
+  int64_t records_;
 };
 
 }  // namespace basin::trainer

@@ -4,6 +4,8 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 
+#include <algorithm>
+
 namespace basin::trainer {
 
 int NumMoments(const OptimizerOptions& options) {
@@ -15,6 +17,12 @@ Optimizer::Optimizer(const OptimizerOptions& options, const models::FlatParams& 
     : options_(options) {
   for (int k = 0; k < NumMoments(options); ++k) moments_.push_back(torch::zeros_like(params.values()));
   if (options.kind != OptimizerOptions::Kind::kSgd) step_ = torch::zeros({}, params.values().options());
+}
+
+void Optimizer::RestoreStepsTaken(int64_t steps) {
+  steps_taken_ = steps;
+  // The kernels' float32 counter stands still at 2^24, as it does when it counts.
+  if (step_.defined()) step_.fill_(static_cast<double>(std::min<int64_t>(steps, int64_t{1} << 24)));
 }
 
 void Optimizer::Step(models::FlatParams& params, double lr) {

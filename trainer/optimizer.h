@@ -23,6 +23,8 @@ class Optimizer {
   /// NumMoments of them. SGD: momentum. Adam, AdamW: first and second moment.
   std::vector<torch::Tensor>& moments() { return moments_; }
   int64_t steps_taken() const { return steps_taken_; }
+  /// For a resumed run, whose moments are restored in place.
+  void RestoreStepsTaken(int64_t steps);
 
  private:
   OptimizerOptions options_;

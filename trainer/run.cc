@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <numeric>
+#include <span>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -17,7 +19,9 @@
 #endif
 #include "data/registry.h"
 #include "trainer/agreement.h"
+#include "trainer/checkpoint.h"
 #include "trainer/finish.h"
+#include "trainer/run_directory.h"
 
 namespace basin::trainer {
 namespace {
@@ -31,6 +35,9 @@ struct Shared {
   comm::LaunchInfo launch;
   comm::Backend backend = comm::Backend::kInProcess;
   torch::Device device = torch::kCPU;  // type; each rank adds its index
+  bool finished = false;               // result.json is there, and --resume was given
+  std::unique_ptr<RunLock> lock;       // rank 0
+  std::optional<ResumePoint> point;    // to go on from
 };
 
 torch::Device ChooseDevice(const RunConfig& config, const comm::LaunchInfo& launch) {
@@ -50,18 +57,6 @@ void CheckSize(const RunConfig& config, const comm::LaunchInfo& launch) {
                          ", or use --set population.members=", launch.size));
 }
 
-/// Refuses a finished run; puts the metrics of an unfinished one aside. Rank 0 only.
-void PrepareRunDirectory(const std::filesystem::path& dir, const RunConfig& config) {
-  std::error_code failure;
-  std::filesystem::create_directories(dir, failure);
-  if (failure) throw DataError(Text(dir.string(), ": the run directory cannot be made: ", failure.message()));
-  if (std::filesystem::exists(dir / "metrics.jsonl")) {
-    base::LogInfo(Text(dir.string(), " holds an unfinished run; starting afresh, its metrics are kept as metrics.previous.jsonl"));
-    std::filesystem::rename(dir / "metrics.jsonl", dir / "metrics.previous.jsonl");
-  }
-  base::WriteFileAtomically(dir / "config.yaml", ToYaml(config));
-}
-
 /// Everything that can go wrong before the first step, on this rank alone.
 Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
   Shared shared{.config = ReadRunConfig(request.config_file, request.overrides)};
@@ -74,14 +69,8 @@ Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
   if (std::filesystem::exists(shared.run_dir / "result.json") && !request.resume) {
     throw ConfigError(Text(shared.run_dir.string(), " holds a finished run (result.json); choose another --run-dir, or remove it"));
   }
-  if (request.resume && !std::filesystem::exists(shared.run_dir / "result.json")) {
-    throw ConfigError(Text("--resume: ", shared.run_dir.string(), " holds no checkpoint to go on from; start it without --resume"));
-  }
-  if (request.resume) return shared;
-  if (shared.config.checkpoint.every_steps > 0) {
-    throw ConfigError(Text("checkpoint.every_steps: ", shared.config.checkpoint.every_steps,
-                           " was found, but this version writes no checkpoints; allowed: 0"));
-  }
+  shared.finished = request.resume && std::filesystem::exists(shared.run_dir / "result.json");
+  if (shared.finished) return shared;
   shared.dataset = data::LoadDataset(shared.config.data);
   CheckAgainstData(shared.config, *shared.dataset);
   MakeClassifier(shared.config, *shared.dataset);  // refuses images that are too small for the network
@@ -91,11 +80,12 @@ Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
 /// All ranks must mean the same thing by [P] and by a step.
 void Handshake(comm::Communicator& comm, const RunConfig& config, Member& member, int64_t total_steps) {
   const uint64_t config_hash = std::stoull(ConfigHash(config), nullptr, 16);
-  const std::array<int64_t, 3> own{static_cast<int64_t>(config_hash),
-                                   static_cast<int64_t>(member.params().layout_hash()), total_steps};
+  const std::array<int64_t, 4> own{static_cast<int64_t>(config_hash),
+                                   static_cast<int64_t>(member.params().layout_hash()), total_steps,
+                                   config.checkpoint.every_steps};
   const torch::Tensor mine = torch::tensor(at::ArrayRef<int64_t>(own), torch::kInt64).to(comm.device());
   const torch::Tensor all = comm.AllGather(mine).to(torch::kCPU);
-  constexpr std::array kWhat{"configuration", "layout of the weights", "number of steps"};
+  constexpr std::array kWhat{"configuration", "layout of the weights", "number of steps", "checkpoint.every_steps"};
   for (int rank = 0; rank < comm.size(); ++rank) {
     for (size_t k = 0; k < own.size(); ++k) {
       if (all[rank][k].item<int64_t>() != all[0][k].item<int64_t>()) {
@@ -113,9 +103,9 @@ std::filesystem::path EventFolder(const Shared& shared, int member) {
 
 /// One member from its first step to the result. Collective over `comm`.
 base::Json RunMember(const RunRequest& request, const Shared& shared, comm::Communicator& comm,
-                     const std::atomic<bool>& interrupted) {
+                     const std::atomic<bool>& interrupted, bool& all_know) {
   const base::SystemClock clock;
-  const double started = clock.Seconds();
+  double started = clock.Seconds();
   const RunConfig& config = shared.config;
   at::set_num_threads(config.population.threads_per_member);
   base::SetLogPrefix(comm.size() > 1 ? Text("rank ", comm.rank()) : "");
@@ -129,15 +119,29 @@ base::Json RunMember(const RunRequest& request, const Shared& shared, comm::Comm
   strategy->Begin(state, comm);
 
   comm::CountingCommunicator counting(comm, clock);
+  LoopState start;
+  if (shared.point) {
+    const RestoredRank restored = GoOn(*shared.point, member, *strategy, counting);
+    start = restored.loop;
+    started -= restored.elapsed;
+  }
   const RankContext context{.config = config,
                             .dataset = *shared.dataset,
                             .comm = comm,
                             .clock = clock,
-                            .interrupted = interrupted,
                             .metrics = shared.metrics.get(),
                             .event_folder = EventFolder(shared, comm.rank()),
                             .show = comm.rank() == 0 ? request.show : nullptr};
-  const LoopTimes times = Train(context, member, *strategy, counting);
+  CheckpointPlan plan{.run_dir = shared.run_dir,
+                      .total_steps = shape.total_steps,
+                      .first_step = start.step,
+                      .started = started,
+                      .interrupted = interrupted};
+  if (comm.rank() == 0) plan.check_directory = [&shared] { shared.lock->CheckStillThere(); };
+  Checkpointer checkpointer(context, member, *strategy, counting, std::move(plan), all_know);
+  const LoopTimes times = Train(context, member, *strategy, counting, start, [&](const LoopState& at, MetricsWriter& metrics) {
+    checkpointer.AfterStep(at, metrics);
+  });
   const FinishInput input{.forecast = strategy->Predict(),
                           .times = times,
                           .started = started,
@@ -146,11 +150,22 @@ base::Json RunMember(const RunRequest& request, const Shared& shared, comm::Comm
   return Finish(context, member, counting.ledger(), input);
 }
 
-void OpenRun(const RunRequest& request, Shared& shared, bool is_first) {
-  if (is_first) {
-    PrepareRunDirectory(shared.run_dir, shared.config);
+/// Makes the run directory this run's own and finds where to go on. Collective over `comm`; `ranks_here` are this process's.
+void OpenRun(const RunRequest& request, Shared& shared, std::span<const int> ranks_here, comm::Communicator& comm) {
+  const bool is_first = comm.rank() == 0;
+  OnAllRanks(comm, [&] {
+    if (is_first) shared.lock = LockRunDirectory(shared.run_dir, request.resume);
+  });
+  if (request.resume) shared.point = FindResumePoint(shared.run_dir, shared.config, ranks_here, comm);
+  OnAllRanks(comm, [&] {
+    if (!is_first) return;
+    PrepareRunDirectory(shared.run_dir, shared.config, shared.point);
     if (request.announce) request.announce(shared.config, std::string(comm::BackendName(shared.backend)));
-  }
+  });
+  OnAllRanks(comm, [&] {
+    std::filesystem::create_directories(shared.run_dir);
+    shared.metrics = std::make_unique<MetricsFile>(shared.run_dir / "metrics.jsonl");
+  });
 }
 
 RunOutcome FinishedAlready(const Shared& shared, bool prints) {
@@ -160,14 +175,17 @@ RunOutcome FinishedAlready(const Shared& shared, bool prints) {
 
 RunOutcome TrainInThreads(const RunRequest& request, const comm::LaunchInfo& launch, const std::atomic<bool>& interrupted) {
   Shared shared = Prepare(request, launch);
-  if (request.resume) return FinishedAlready(shared, true);
-  OpenRun(request, shared, true);
-  shared.metrics = std::make_unique<MetricsFile>(shared.run_dir / "metrics.jsonl");
+  if (shared.finished) return FinishedAlready(shared, true);
+  std::vector<int> ranks(shared.config.population.members);
+  std::iota(ranks.begin(), ranks.end(), 0);
+  const auto alone = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, shared.config.comm.timeout);
+  OpenRun(request, shared, ranks, *alone);
   RunOutcome outcome{.run_dir = shared.run_dir};
   comm::RunInProcess(
       shared.config.population.members,
       [&](comm::Communicator& comm) {
-        base::Json result = RunMember(request, shared, comm, interrupted);
+        bool all_know = false;  // threads need not: the first failure is rethrown below
+        base::Json result = RunMember(request, shared, comm, interrupted, all_know);
         if (comm.rank() == 0) outcome.result = std::move(result);
       },
       shared.config.comm.timeout, shared.device);
@@ -193,15 +211,11 @@ RunOutcome TrainUnderMpi(const RunRequest& request, const comm::LaunchInfo& laun
     Shared shared;
     all_know = true;
     OnAllRanks(*bootstrap, [&] { shared = Prepare(request, launch); });
-    if (request.resume) return FinishedAlready(shared, session.rank() == 0);
-    OnAllRanks(*bootstrap, [&] { OpenRun(request, shared, session.rank() == 0); });
-    OnAllRanks(*bootstrap, [&] {
-      std::filesystem::create_directories(shared.run_dir);
-      shared.metrics = std::make_unique<MetricsFile>(shared.run_dir / "metrics.jsonl");
-    });
+    if (shared.finished) return FinishedAlready(shared, session.rank() == 0);
+    OpenRun(request, shared, std::array{session.rank()}, *bootstrap);
     all_know = false;
     const auto comm = MakeDataPlane(session, *bootstrap, shared);
-    base::Json result = RunMember(request, shared, *comm, interrupted);
+    base::Json result = RunMember(request, shared, *comm, interrupted, all_know);
     comm->Barrier();  // nobody finalises while a peer still reads from it
     return {.prints = session.rank() == 0, .result = std::move(result), .run_dir = shared.run_dir};
   } catch (const std::exception& failure) {

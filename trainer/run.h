@@ -32,7 +32,8 @@ struct RunOutcome {
   std::filesystem::path run_dir;
 };
 
-/// Under mpirun: one member a process, otherwise N members as threads of this process. `interrupted` is polled after every step.
+/// Under mpirun: one member a process, otherwise N members as threads of this process. `interrupted` (a signal came, to any
+/// rank) stops all ranks after the same step, with a checkpoint; see Checkpointer.
 /// Failures end all ranks: exceptions here on every rank of a process group that can still talk, otherwise the job is aborted
 /// with the failure's exit code after its message was printed.
 RunOutcome TrainPopulation(const RunRequest& request, const std::atomic<bool>& interrupted);

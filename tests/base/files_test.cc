@@ -77,6 +77,19 @@ TEST_F(Files, ThePreviousContentStaysIntactUntilCommit) {
   EXPECT_EQ(ReadFile(Path("result")), "new");
 }
 
+TEST_F(Files, AnAtomicFileKnowsSizeAndChecksumOfWhatWasWritten) {
+  std::string content(40'000'001, 'x');  // more than it hands to the system at once
+  for (size_t i = 0; i < content.size(); i += 1000) content[i] = static_cast<char>(i);
+  AtomicFile file(folder_.path() / "large");
+  file.Write(content.substr(0, 7));
+  file.Write(content.substr(7));
+  file.Commit();
+  EXPECT_EQ(ReadFile(folder_.path() / "large"), content);
+  const FileDigest expected{.bytes = static_cast<int64_t>(content.size()),
+                            .hash = Hash64(std::as_bytes(std::span(content)))};
+  EXPECT_EQ(file.digest(), expected);
+}
+
 TEST_F(Files, TwoWritersOfOneNameDoNotTouchEachOther) {
   AtomicFile first(Path("result")), second(Path("result"));
   first.Write("1111");

@@ -75,7 +75,8 @@ TEST(Config, TheDataPathIsPrintedAbsolute) { EXPECT_THAT(ToYaml(Parse(kRich)), H
 TEST(Config, TheHashIgnoresWhatCannotChangeTheWeightsAndNothingElse) {
   const std::string hash = ConfigHash(Parse(""));
   EXPECT_THAT(hash, ::testing::MatchesRegex("[0-9a-f]{16}"));
-  EXPECT_EQ(ConfigHash(Parse("", {"run.name=y", "run.dir=z", "population.device=cpu", "comm.backend=mpi", "report.html=false"})), hash);
+  EXPECT_EQ(ConfigHash(Parse("", {"run.name=y", "run.dir=z", "population.device=cpu", "comm.backend=mpi", "report.html=false",
+                                  "checkpoint.every_steps=5", "coordinator.timeout_s=9"})), hash);
   for (const char* change : {"run.seed=2", "strategy.p=0.002", "train.batch_size=64", "population.members=3", "data.augment=[flip]",
                              "population.overrides=[{member: 0, train: {optimizer: {lr: 0.2}}}]"}) {
     EXPECT_NE(ConfigHash(Parse("", {change})), hash) << change;

@@ -1,0 +1,184 @@
+#include "trainer/checkpoint_files.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+
+namespace basin::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kStepPrefix = "step-";
+
+std::string Padded(int64_t value, int digits) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%0*lld", digits, static_cast<long long>(value));
+  return text.data();
+}
+
+uint64_t HashText(const std::string& text) { return base::Hash64(std::as_bytes(std::span(text))); }
+
+/// The checksum that the manifest carries of itself: of its text without that entry.
+std::string SelfHash(const base::Json& manifest) {
+  base::Json rest = manifest;
+  rest.erase("xxh64");
+  return base::HexHash(HashText(rest.dump()));
+}
+
+uint64_t ParseHash(const std::string& hex) {
+  uint64_t value = 0;
+  const auto [end, failure] = std::from_chars(hex.data(), hex.data() + hex.size(), value, 16);
+  if (failure != std::errc() || end != hex.data() + hex.size() || hex.size() != 16) throw DataError("'" + hex + "' is not a checksum");
+  return value;
+}
+
+Manifest FromJson(const base::Json& json) {
+  Manifest manifest{.step = json.at("step").get<int64_t>(),
+                    .members = json.at("members").get<int>(),
+                    .config_hash = json.at("config_hash").get<std::string>(),
+                    .config = json.at("config").get<std::string>(),
+                    .layout_hash = json.at("layout_hash").get<std::string>(),
+                    .backend = json.at("backend").get<std::string>(),
+                    .device = json.at("device").get<std::string>()};
+  for (const base::Json& file : json.at("files")) {
+    manifest.files.push_back({.name = file.at("name").get<std::string>(),
+                              .digest = {.bytes = file.at("bytes").get<int64_t>(),
+                                         .hash = ParseHash(file.at("xxh64").get<std::string>())}});
+  }
+  for (int rank = 0; rank < manifest.members; ++rank) {
+    const auto at = 2 * static_cast<size_t>(rank);
+    if (at + 1 >= manifest.files.size() || manifest.files[at].name != RankTensorsName(rank) ||
+        manifest.files[at + 1].name != RankFactsName(rank)) {
+      throw DataError(Text("the files of rank ", rank, " are not listed"));
+    }
+  }
+  return manifest;
+}
+
+void MakeFolder(const fs::path& folder) {
+  std::error_code failure;
+  fs::create_directory(folder, failure);  // not its parents: those must be there
+  if (failure) throw DataError(Text("cannot create the folder ", folder.string(), ": ", failure.message()));
+  base::SyncFolder(folder.parent_path());
+}
+
+/// Without its manifest it is no checkpoint any more, so a removal that is cut short does no harm.
+void RemoveCheckpoint(const fs::path& folder) {
+  std::error_code failure;
+  fs::remove(folder / kManifestName, failure);
+  if (!failure) fs::remove_all(folder, failure);
+  if (failure) base::LogWarning(Text(folder.string(), ": an old checkpoint cannot be removed: ", failure.message()));
+}
+
+}  // namespace
+
+std::string CheckpointName(int64_t step) { return std::string(kStepPrefix) + Padded(step, 8); }
+std::string RankTensorsName(int64_t rank) { return "rank-" + Padded(rank, 3) + ".safetensors"; }
+std::string RankFactsName(int64_t rank) { return "rank-" + Padded(rank, 3) + ".json"; }
+
+FileRecord RecordFile(const fs::path& path) {
+  const base::MappedFile file(path);
+  return {.name = path.filename().string(),
+          .digest = {.bytes = static_cast<int64_t>(file.bytes().size()), .hash = base::Hash64(file.bytes())}};
+}
+
+base::Json ToJson(const Manifest& manifest) {
+  base::Json files = base::Json::array();
+  for (const FileRecord& file : manifest.files) {
+    files.push_back({{"name", file.name}, {"bytes", file.digest.bytes}, {"xxh64", base::HexHash(file.digest.hash)}});
+  }
+  base::Json json{{"format", kCheckpointFormat},     {"step", manifest.step},
+                  {"members", manifest.members},     {"config_hash", manifest.config_hash},
+                  {"config", manifest.config},       {"layout_hash", manifest.layout_hash},
+                  {"backend", manifest.backend},     {"device", manifest.device},
+                  {"files", std::move(files)}};
+  json["xxh64"] = SelfHash(json);
+  return json;
+}
+
+Manifest ParseManifest(const std::string& text, const std::string& source) {
+  try {
+    const base::Json json = base::Json::parse(text);
+    if (json.at("xxh64").get<std::string>() != SelfHash(json)) throw DataError("its checksum does not fit its content");
+    const int format = json.at("format").get<int>();
+    if (format != kCheckpointFormat) {
+      throw ConfigError(Text(source, " is of checkpoint format ", format, ", this version reads format ", kCheckpointFormat,
+                             "; go on with the version of Basin that wrote it"));
+    }
+    return FromJson(json);
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const std::exception& failure) {
+    throw DataError(Text(source, " is damaged: ", failure.what()));
+  }
+}
+
+base::FileDigest WriteJsonFile(const fs::path& path, const base::Json& value) {
+  base::AtomicFile file(path);
+  file.Write(value.dump(2, ' ', /*ensure_ascii=*/false, base::Json::error_handler_t::replace) + "\n");
+  file.Commit();
+  return file.digest();
+}
+
+fs::path MakeCheckpointFolder(const fs::path& run_dir, int64_t step) {
+  const fs::path root = run_dir / "checkpoints", folder = root / CheckpointName(step);
+  MakeFolder(root);
+  MakeFolder(folder);
+  return folder;
+}
+
+void WriteManifest(const fs::path& folder, const Manifest& manifest) { WriteJsonFile(folder / kManifestName, ToJson(manifest)); }
+
+void CheckFiles(const fs::path& folder, const Manifest& manifest, std::span<const int> ranks) {
+  for (const int rank : ranks) {
+    for (size_t k = 2 * static_cast<size_t>(rank); k < 2 * static_cast<size_t>(rank) + 2; ++k) {
+      const FileRecord& expected = manifest.files.at(k);
+      const fs::path path = folder / expected.name;
+      const base::FileDigest found = RecordFile(path).digest, said = expected.digest;
+      if (found.bytes != said.bytes) {
+        throw DataError(Text(path.string(), " is damaged: it has ", found.bytes, " bytes, its manifest says ", said.bytes));
+      }
+      if (found.hash != said.hash) {
+        throw DataError(Text(path.string(), " is damaged: its checksum is ", base::HexHash(found.hash), ", its manifest says ",
+                             base::HexHash(said.hash)));
+      }
+    }
+  }
+}
+
+std::vector<CheckpointEntry> ListCheckpoints(const fs::path& run_dir) {
+  std::vector<CheckpointEntry> entries;
+  std::error_code failure;
+  for (fs::directory_iterator it(run_dir / "checkpoints", failure), end; !failure && it != end; it.increment(failure)) {
+    const std::string name = it->path().filename().string();
+    if (!name.starts_with(kStepPrefix)) continue;
+    int64_t step = 0;
+    const char *first = name.data() + kStepPrefix.size(), *last = name.data() + name.size();
+    const auto [rest, error] = std::from_chars(first, last, step);
+    if (error != std::errc() || rest != last || step < 0) continue;
+    entries.push_back({.step = step, .folder = it->path(), .complete = fs::exists(it->path() / kManifestName)});
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.step > b.step; });
+  return entries;
+}
+
+void PruneCheckpoints(const fs::path& run_dir, int64_t newest, int64_t keep) {
+  int64_t kept = 0;
+  for (const CheckpointEntry& entry : ListCheckpoints(run_dir)) {
+    if (entry.step > newest) continue;
+    if (entry.complete && kept < keep) {
+      ++kept;
+    } else if (entry.step < newest) {
+      RemoveCheckpoint(entry.folder);
+    }
+  }
+}
+
+}  // namespace basin::trainer

@@ -1,0 +1,125 @@
+#include "trainer/checkpoint_state.h"
+
+#include <cstring>
+
+#include "base/error.h"
+#include "base/safetensors.h"
+
+namespace basin::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+
+base::DType FileType(const models::NamedTensor& item) {
+  if (item.tensor.scalar_type() == torch::kFloat32) return base::DType::kF32;
+  BASIN_CHECK(item.tensor.scalar_type() == torch::kInt64, item.name, " is ", item.tensor.dtype());
+  return base::DType::kI64;
+}
+
+/// The bits as they are, NaN included: a diverged member goes on diverging.
+void ReadTensors(const fs::path& path, const models::StateDict& live) {
+  const torch::NoGradGuard no_grad;
+  const base::SafetensorsReader file(path);
+  if (file.tensors().size() != live.size()) {
+    throw DataError(Text(path.string(), " has ", file.tensors().size(), " tensors, this run has ", live.size(),
+                         ": it was written by another version of Basin"));
+  }
+  for (const models::NamedTensor& item : live) {
+    const base::TensorView& view = file.Require(item.name);
+    if (view.dtype != FileType(item) || view.shape != item.tensor.sizes().vec()) {
+      throw DataError(Text(path.string(), ": ", item.name, " is ", base::DTypeName(view.dtype), " ", at::IntArrayRef(view.shape),
+                           ", this run has ", base::DTypeName(FileType(item)), " ", item.tensor.sizes()));
+    }
+    const torch::Tensor host = torch::empty(view.shape, item.tensor.options().device(torch::kCPU));
+    if (!view.bytes.empty()) std::memcpy(host.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
+    torch::Tensor(item.tensor).copy_(host);
+  }
+}
+
+}  // namespace
+
+models::StateDict LiveTensors(Member& member, Strategy& strategy) {
+  models::StateDict live{{"weights", member.params().values().detach()}};
+  for (size_t k = 0; k < member.optimizer().moments().size(); ++k) {
+    live.push_back({Text("moment.", k), member.optimizer().moments()[k]});
+  }
+  for (const auto& buffer : member.model().named_buffers()) live.push_back({"buffer." + buffer.key(), buffer.value()});
+  for (const auto& [name, tensor] : strategy.State()) {
+    BASIN_CHECK(tensor->defined(), "the strategy's ", name, " does not exist yet");
+    live.push_back({"strategy." + name, *tensor});
+  }
+  return live;
+}
+
+void Snapshot::Reserve(const models::StateDict& live) {
+  copies_.clear();
+  for (const models::NamedTensor& item : live) {
+    copies_.push_back({item.name, torch::zeros(item.tensor.sizes(), item.tensor.options().device(torch::kCPU)).fill_(0)});
+  }
+}
+
+void Snapshot::Take(const models::StateDict& live) {
+  const torch::NoGradGuard no_grad;
+  if (copies_.empty()) Reserve(live);
+  BASIN_CHECK(copies_.size() == live.size(), copies_.size(), " tensors became ", live.size());
+  for (size_t k = 0; k < live.size(); ++k) {
+    const torch::Tensor &from = live[k].tensor, to = copies_[k].tensor;
+    BASIN_CHECK(from.sizes() == to.sizes(), live[k].name, " became ", from.sizes());
+    if (from.is_cpu() && from.is_contiguous()) {
+      if (from.numel() > 0) std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
+    } else {
+      to.copy_(from);
+    }
+  }
+}
+
+base::FileDigest Snapshot::Write(const fs::path& path) const { return models::SaveState(path, copies_); }
+
+base::Json RankFacts(const RunConfig& config, Member& member, Strategy& strategy, const comm::Ledger& ledger,
+                     const LoopState& loop, double elapsed) {
+  const data::Batches::Cursor cursor = member.batches().cursor();
+  base::Json tensors = base::Json::array();
+  for (const auto& [name, tensor] : strategy.State()) tensors.push_back(name);
+  return {{"format", kCheckpointFormat},
+          {"config_hash", ConfigHash(config)},
+          {"config", ToYaml(config)},
+          {"member", member.id()},
+          {"step", loop.step},
+          {"data", {{"epoch", cursor.epoch}, {"batch", cursor.batch}}},
+          // Every stream is derived from (seed, purpose, step or epoch, member): where it stands is the step.
+          {"streams", {{"seed", config.seed}, {"step", loop.step}}},
+          {"optimizer", {{"steps_taken", member.optimizer().steps_taken()}}},
+          {"strategy", {{"name", StrategyName(config.strategy)}, {"tensors", std::move(tensors)}}},
+          {"ledger",
+           {{"payload_bytes", ledger.payload_bytes},
+            {"messages", ledger.messages},
+            {"calls", ledger.calls},
+            {"exchanges", ledger.exchanges},
+            {"seconds", ledger.seconds}}},
+          {"seconds", {{"train", loop.times.train}, {"evaluate", loop.times.evaluate}, {"elapsed", elapsed}}},
+          {"metrics", {{"records", loop.records}}}};
+}
+
+RestoredRank RestoreRank(const fs::path& folder, Member& member, Strategy& strategy, comm::CountingCommunicator& counting) {
+  ReadTensors(folder / RankTensorsName(member.id()), LiveTensors(member, strategy));
+  const fs::path path = folder / RankFactsName(member.id());
+  const base::Json facts = base::ReadJson(path);
+  try {
+    member.batches().Seek({.epoch = facts.at("data").at("epoch").get<int64_t>(), .batch = facts.at("data").at("batch").get<int64_t>()});
+    member.optimizer().RestoreStepsTaken(facts.at("optimizer").at("steps_taken").get<int64_t>());
+    const base::Json &ledger = facts.at("ledger"), &seconds = facts.at("seconds");
+    counting.Restore({.payload_bytes = ledger.at("payload_bytes").get<int64_t>(),
+                      .messages = ledger.at("messages").get<int64_t>(),
+                      .calls = ledger.at("calls").get<int64_t>(),
+                      .exchanges = ledger.at("exchanges").get<int64_t>(),
+                      .seconds = ledger.at("seconds").get<double>()});
+    return {.loop = {.step = facts.at("step").get<int64_t>(),
+                     .times = {.train = seconds.at("train").get<double>(), .evaluate = seconds.at("evaluate").get<double>()},
+                     .records = facts.at("metrics").at("records").get<int64_t>()},
+            .elapsed = seconds.at("elapsed").get<double>()};
+  } catch (const base::Json::exception& failure) {
+    throw DataError(Text(path.string(), " lacks what a checkpoint holds: ", failure.what()));
+  }
+}
+
+}  // namespace basin::trainer

@@ -1,0 +1,47 @@
+// What one rank must remember to go on to the same bits, out of and into its living parts.
+#pragma once
+
+#include <filesystem>
+
+#include "base/json.h"
+#include "comm/counting.h"
+#include "models/state_dict.h"
+#include "trainer/checkpoint_files.h"
+#include "trainer/loop.h"
+#include "trainer/member.h"
+#include "trainer/strategy.h"
+
+namespace basin::trainer {
+
+/// A rank's tensors by their names in the file, sharing storage with the living ones: weights [P], moment.0, moment.1 [P],
+/// buffer.<name> (integer counters included), strategy.<name>.
+models::StateDict LiveTensors(Member& member, Strategy& strategy);
+
+/// A copy of a rank's tensors on the CPU, in memory that is kept from one checkpoint to the next.
+class Snapshot {
+ public:
+  /// Allocates and touches the memory, so that the first Take is no slower than the others.
+  void Reserve(const models::StateDict& live);
+  /// One memory copy (GPU: waits for it). Nobody may be in Write.
+  void Take(const models::StateDict& live);
+  /// Any thread, while Take is not called.
+  base::FileDigest Write(const std::filesystem::path& path) const;
+
+ private:
+  models::StateDict copies_;
+};
+
+/// Everything that is no tensor. `elapsed`: seconds of the run so far, earlier parts included.
+base::Json RankFacts(const RunConfig& config, Member& member, Strategy& strategy, const comm::Ledger& ledger,
+                     const LoopState& loop, double elapsed);
+
+struct RestoredRank {
+  LoopState loop;
+  double elapsed = 0;
+};
+/// Puts the state of member.id() from `folder` into the parts, which are as at the start of a run (Strategy::Begin done).
+/// DataError that names file and tensor when something does not fit.
+RestoredRank RestoreRank(const std::filesystem::path& folder, Member& member, Strategy& strategy,
+                         comm::CountingCommunicator& counting);
+
+}  // namespace basin::trainer
