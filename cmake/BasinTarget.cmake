@@ -2,7 +2,8 @@
 
 add_library(basin_options INTERFACE)
 target_include_directories(basin_options INTERFACE "${PROJECT_SOURCE_DIR}")
-target_compile_options(basin_options INTERFACE -Wall -Wextra -Werror -ffp-contract=off -fpch-preprocess
+target_compile_options(basin_options INTERFACE -Wall -Wextra -Werror -ffp-contract=off
+  $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>  # else ccache cannot follow the precompiled header
   -Wno-missing-field-initializers)  # designated initialisers leave defaults on purpose
 if(BASIN_SANITIZE STREQUAL "address")
   target_compile_options(basin_options INTERFACE -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
