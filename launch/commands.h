@@ -30,5 +30,6 @@ void AddMerge(CLI::App& app, Action& action);
 void AddLmc(CLI::App& app, Action& action);
 void AddInspect(CLI::App& app, Action& action);
 void AddReport(CLI::App& app, Action& action);
+void AddStatus(CLI::App& app, Action& action);
 
 }  // namespace basin::launch

@@ -1,0 +1,100 @@
+// A member's side of the control plane: joins, beats from a thread of its own, and learns what the membership decided.
+// Plain values only; gRPC stays behind it.
+//
+//   Client client(options);                                    // joins, or throws
+//   Directive group = client.AwaitGroup(deadline);             // all are there
+//   while (training) {
+//     client.Progress({.phase = ..., .step = ..., .operation = "exchange wash"});   // cheap
+//     Directive now = client.directive();                      // also cheap; look at it in every wait for peers
+//     if (now.verdict == Verdict::kRegroup) group = client.Agree(step, deadline);
+//   }
+//   client.Leave(LeaveKind::kDone, "finished");
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "coordinator/types.h"
+
+namespace basin::coordinator {
+
+struct ClientOptions {
+  std::string address;  ///< HOST:PORT of the coordinator
+  Tls tls{};
+  int member = 0;
+  std::string token{};  ///< proves that the member belongs to this run
+  Settings settings{};
+  int64_t step = 0;       ///< last completed step; more than 0 in a resumed run
+  std::string host{};     ///< shown to people; empty: this machine's name
+  double join_s = 60;     ///< how long to try to join; a coordinator that is not up yet is waited for
+  double give_up_s = 30;  ///< without an answer for so long the run counts as ended for this member (verdict kEnd)
+  double call_s = 5;      ///< deadline of one call
+  /// Told of every change of the directive, one call at a time, on a thread of the client. It must not block for long
+  /// nor call this client, except directive().
+  std::function<void(const Directive&)> on_directive{};
+};
+
+/// What a member is doing; shown by `basin status`, and its phase sets how much silence is allowed.
+struct Activity {
+  Phase phase = Phase::kTraining;
+  int64_t step = 0;         ///< last completed one
+  std::string operation{};  ///< for people: "exchange wash"
+  double steps_per_second = 0;
+};
+
+class Connection;
+
+/// Threads: every method may be called from any thread. Failures: CommError, unless said otherwise.
+class Client {
+ public:
+  /// Joins. CommError when refused (with the coordinator's reason), or when nobody answered within join_s. ConfigError:
+  /// a malformed address or unusable TLS files.
+  explicit Client(ClientOptions options);
+  /// Leaves as failed, unless Leave was called: who unwinds in an error says so to the others. Returns within seconds.
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// Costs less than a microsecond: the next beat carries it. A change of phase is sent at once.
+  void Progress(Activity activity);
+
+  /// What holds now. Once it is kEnd or kPutOut it stays so.
+  Directive directive() const;
+  /// Whether this member must not write into the run: it was put out, or has been without an answer for longer than
+  /// settings.timeout_s, so that it may have been.
+  bool fenced() const;
+  /// Seconds since the coordinator last answered.
+  double silent_s() const;
+
+  /// Waits until the group is complete. Returns the directive then: kGoOn, or a later one. CommError after the
+  /// deadline.
+  Directive AwaitGroup(std::chrono::duration<double> deadline);
+  /// Says that this member stands still at `step` and waits until the epoch's members agree, over several epochs if
+  /// more are lost meanwhile. Returns kGoOn, kEnd or kPutOut. CommError after the deadline, naming what was waited for.
+  Directive Agree(int64_t step, std::chrono::duration<double> deadline);
+
+  /// The newest measurements; at most 64 names. Best effort: false when the coordinator could not be reached.
+  bool Report(const std::vector<Measurement>& measurements);
+
+  /// Bootstrap values: at most 256 bytes of key, 64 KiB of value; a key is written once. Put and Await retry until the
+  /// deadline.
+  void Put(const std::string& key, const std::string& value, std::chrono::duration<double> deadline);
+  std::string Await(const std::string& key, std::chrono::duration<double> deadline);
+
+  /// Says goodbye and stops beating. Later calls do nothing. Never throws: who leaves cannot mend what fails here.
+  void Leave(LeaveKind kind, const std::string& reason) noexcept;
+
+ private:
+  std::unique_ptr<Connection> connection_;
+  std::once_flag left_;
+};
+
+/// The membership as anybody may see it. CommError when nobody answers within the deadline or the caller is refused.
+Status QueryStatus(const std::string& address, const Tls& tls, std::chrono::duration<double> deadline);
+
+}  // namespace basin::coordinator

@@ -1,0 +1,52 @@
+// What one member or caller may ask for: sizes, counts, rates. The coordinator's memory and work are bounded by these.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "coordinator/types.h"
+
+namespace basin::coordinator {
+
+inline constexpr int kMaxMembers = 4096;
+inline constexpr int kMaxMessageBytes = 1 << 20;  ///< of one request or reply
+inline constexpr size_t kMaxHostBytes = 255;
+inline constexpr size_t kMaxTokenBytes = 256;
+inline constexpr size_t kMaxOperationBytes = 200;
+inline constexpr size_t kMaxReasonBytes = 1000;
+inline constexpr int64_t kMaxStep = int64_t{1} << 53;
+inline constexpr int64_t kMaxEpoch = 1'000'000'000;
+inline constexpr double kMaxRate = 1e9;  ///< steps a second
+
+inline constexpr size_t kMaxMeasurements = 64;  ///< names a member
+inline constexpr size_t kMaxNameBytes = 64;     ///< of a measurement
+
+inline constexpr size_t kMaxKeyBytes = 256;
+inline constexpr size_t kMaxValueBytes = 64 << 10;
+inline constexpr size_t kMaxKeys = 16384;
+inline constexpr size_t kMaxStoreBytes = 16 << 20;
+
+/// A gap between two ticks from which on the coordinator counts as having been stopped itself.
+inline constexpr Time kOwnSleep = std::chrono::seconds(2);
+
+/// A token bucket: `burst` at once, `per_second` in the long run.
+class RateLimit {
+ public:
+  RateLimit(double per_second, double burst) : per_second_(per_second), burst_(burst), left_(burst) {}
+  /// Whether one more is allowed at `now` (which never goes back).
+  bool Allow(Time now) {
+    left_ = std::min(burst_, left_ + per_second_ * ToSeconds(now - last_));
+    last_ = now;
+    if (left_ < 1) return false;
+    left_ -= 1;
+    return true;
+  }
+
+ private:
+  double per_second_, burst_, left_;
+  Time last_{0};
+};
+
+}  // namespace basin::coordinator
