@@ -25,9 +25,21 @@ std::string HostName() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
+/// The running kernel's name: the same in all containers of a machine, whatever they call their host. Empty where there is none.
+std::string BootId() {
+  try {
+    return base::ReadFile("/proc/sys/kernel/random/boot_id").substr(0, 36);
+  } catch (const DataError&) {
+    return {};
+  }
+}
+
 struct Holder {
   std::string host;  // empty: the file says nothing
+  std::string boot;
   int64_t process = 0;
+  /// Locks of processes of this machine end with them; whether other machines' are seen here depends on the file system.
+  bool IsOfThisMachine() const { return host == HostName() || (!boot.empty() && boot == BootId()); }
   std::string Name() const {
     return host.empty() ? "a process that has not named itself yet" : Text("process ", process, " on ", host);
   }
@@ -37,7 +49,7 @@ struct Holder {
 Holder ReadHolder(const std::filesystem::path& path) {
   try {
     const base::Json file = base::ReadJson(path);
-    return {.host = file.at("host").get<std::string>(), .process = file.at("process").get<int64_t>()};
+    return {.host = file.at("host").get<std::string>(), .boot = file.value("boot", ""), .process = file.at("process").get<int64_t>()};
   } catch (const std::exception&) {
     return {};
   }
@@ -62,12 +74,12 @@ bool IsAlive(int64_t process) { return ::kill(static_cast<pid_t>(process), 0) ==
 /// Throws unless the file was left behind by a process that is gone.
 void RefuseUnlessStale(const std::filesystem::path& path, const Holder& holder, Grip grip) {
   const std::string folder = path.parent_path().string();
-  if (grip == Grip::kHeldByAnother || (grip == Grip::kNotSupported && holder.host == HostName() && IsAlive(holder.process))) {
+  if (grip == Grip::kHeldByAnother || (grip == Grip::kNotSupported && holder.IsOfThisMachine() && IsAlive(holder.process))) {
     throw ConfigError(Text(folder, " is in use by ", holder.Name(), " (", path.filename().string(),
                            "); wait for that run, or choose another --run-dir"));
   }
   if (holder.host.empty()) return;
-  if (holder.host != HostName()) {
+  if (!holder.IsOfThisMachine()) {
     throw ConfigError(Text(folder, " is in use by ", holder.Name(), ", which cannot be seen from ", HostName(),
                            "; if that run has ended, remove ", path.string()));
   }
@@ -96,7 +108,7 @@ RunLock::RunLock(const std::filesystem::path& folder, std::chrono::milliseconds 
       throw;
     }
   }
-  const std::string text = base::Json{{"host", HostName()}, {"process", ::getpid()}}.dump() + "\n";
+  const std::string text = base::Json{{"host", HostName()}, {"process", ::getpid()}, {"boot", BootId()}}.dump() + "\n";
   if (::ftruncate(descriptor_, 0) != 0 || ::write(descriptor_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     const int failure = errno;
     ::unlink(path_.c_str());

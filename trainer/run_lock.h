@@ -7,7 +7,7 @@
 
 namespace basin::trainer {
 
-/// Holds `<run directory>/run.lock` (JSON: host, process id) for its lifetime; the file goes with it. The lock itself is an
+/// Holds `<run directory>/run.lock` (JSON: host, process id, boot id) for its lifetime; the file goes with it. The lock itself is an
 /// advisory lock of the operating system (flock), so it ends with its process however that dies: a file whose process is gone is
 /// stale and taken over with a log line. Not shared, not copied; any thread may ask StillThere.
 class RunLock {

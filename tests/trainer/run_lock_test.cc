@@ -62,6 +62,18 @@ TEST_F(RunLockTest, ThatWasCutShortIsTakenOver) {
   EXPECT_EQ(base::ReadJson(File())["process"], getpid());
 }
 
+TEST_F(RunLockTest, OfAnotherContainerOfThisMachineThatHasEndedIsTakenOver) {
+  std::string boot;
+  {
+    const RunLock lock(folder_.path());
+    boot = base::ReadJson(File())["boot"];
+  }
+  if (boot.empty()) GTEST_SKIP() << "this system has no /proc/sys/kernel/random/boot_id";
+  base::WriteJson(File(), {{"host", "another-container"}, {"process", 7}, {"boot", boot}});
+  const RunLock lock(folder_.path());
+  EXPECT_EQ(base::ReadJson(File())["process"], getpid());
+}
+
 TEST_F(RunLockTest, OfAnotherHostIsRefusedAndLeftAlone) {
   Leave("another-host", 7);
   const std::string text = test::MessageOf<ConfigError>([&] { RunLock lock(folder_.path()); });
