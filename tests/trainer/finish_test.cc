@@ -20,7 +20,6 @@ base::Json FinishOfTwo(const std::string& yaml, const std::filesystem::path& run
   config.comm.timeout = timeout;
   const auto dataset = data::LoadDataset(config.data);
   const base::ManualClock clock;
-  const std::atomic<bool> interrupted = false;
   base::Json result;
   comm::RunInProcess(
       2,
@@ -30,8 +29,7 @@ base::Json FinishOfTwo(const std::string& yaml, const std::filesystem::path& run
         const RankContext context{.config = config,
                                   .dataset = *dataset,
                                   .comm = comm,
-                                  .clock = clock,
-                                  .interrupted = interrupted};
+                                  .clock = clock};
         const base::Json own = Finish(context, member, {}, {.run_dir = run_dir, .steps = 1});
         if (comm.rank() == 0) result = own;
       },

@@ -41,7 +41,6 @@ TEST(Loop, WritesTheStepsOfAnEpochBeforeItsExchangeAndEvaluation) {
   const base::TemporaryFolder folder;
   MetricsFile metrics(folder.path() / "metrics.jsonl");
   const base::ManualClock clock;  // stands still: nothing is due
-  const std::atomic<bool> interrupted = false;
   Reader strategy(folder.path() / "metrics.jsonl");
   comm::RunInProcess(1, [&](comm::Communicator& comm) {
     Member member(config, *dataset, 0, torch::kCPU);
@@ -50,7 +49,6 @@ TEST(Loop, WritesTheStepsOfAnEpochBeforeItsExchangeAndEvaluation) {
                               .dataset = *dataset,
                               .comm = comm,
                               .clock = clock,
-                              .interrupted = interrupted,
                               .metrics = &metrics};
     Train(context, member, strategy, counting);
   });
