@@ -2,6 +2,7 @@
 #include <iomanip>
 #include <iostream>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "coordinator/client.h"
 #include "launch/commands.h"
