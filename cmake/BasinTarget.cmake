@@ -78,7 +78,9 @@ function(basin_test name)
     endforeach()
   else()
     add_test(NAME ${folder}_${name} COMMAND ${target})
+    # One thread inside LibTorch: ctest runs as many tests as there are cores, and spinning threads would fight for them.
     set_tests_properties(${folder}_${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+      ENVIRONMENT "OMP_NUM_THREADS=1"
       SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\] [0-9]+ test.*\n.*\n*$^")
   endif()
 endfunction()

@@ -67,7 +67,10 @@ void Checkpointer::Beat(int64_t step) {
   if (most[kFailed].item<int64_t>() != 0) ThrowTogether(failure);
   stop_ = stop_ || most[kStop].item<int64_t>() != 0;
   all_idle_ = least[kIdle].item<int64_t>() != 0;
-  if (pending_ >= 0 && all_idle_) Complete(rows);
+  if (pending_ >= 0 && all_idle_) {
+    Complete(rows);
+    all_idle_ = false;  // rank 0 has the manifest to write now
+  }
   ScheduleNextBeat(step, most[kStepNanoseconds].item<int64_t>());
 }
 
@@ -101,12 +104,13 @@ void Checkpointer::ScheduleNextBeat(int64_t step, int64_t slowest_nanoseconds) {
 }
 
 void Checkpointer::Take(const LoopState& at, MetricsWriter& metrics) {
-  Settle(at.step);
+  Drain(at.step);  // a manifest comes before any file of the next checkpoint: one at most is incomplete
   metrics.Flush();
   snapshot_.Take(LiveTensors(member_, strategy_));
   const double elapsed = context_.clock.Seconds() - plan_.started;
   base::Json facts = RankFacts(context_.config, member_, strategy_, counting_.ledger(), at, elapsed);
   pending_ = at.step;
+  all_idle_ = false;
   writer_.Post([this, facts = std::move(facts)] { WriteRankFiles(facts); });
 }
 
@@ -158,14 +162,8 @@ void Checkpointer::BeatWhenIdle(int64_t step) {
   Beat(step);
 }
 
-void Checkpointer::Settle(int64_t step) {
-  while (pending_ >= 0) BeatWhenIdle(step);
-}
-
 void Checkpointer::Drain(int64_t step) {
-  Settle(step);
-  do BeatWhenIdle(step);
-  while (!all_idle_);
+  while (!all_idle_) BeatWhenIdle(step);
 }
 
 void Checkpointer::Stop(int64_t step) {

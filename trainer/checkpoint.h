@@ -52,9 +52,7 @@ class Checkpointer {
   void WriteRankFiles(const base::Json& facts);
   void Complete(const torch::Tensor& rows);
   void BeatWhenIdle(int64_t step);
-  /// Beats until no checkpoint is pending: its manifest may still be under way.
-  void Settle(int64_t step);
-  /// Beats until all ranks have nothing left to write.
+  /// Beats until all ranks have nothing left to write, rank 0's manifest included.
   void Drain(int64_t step);
   [[noreturn]] void Stop(int64_t step);
 
@@ -68,7 +66,7 @@ class Checkpointer {
   int64_t last_beat_;
   double last_beat_time_;
   bool stop_ = false;
-  bool all_idle_ = true;
+  bool all_idle_ = true;  // no rank has anything left to write; the same on all ranks
   int64_t pending_ = -1;  // step of the checkpoint without a manifest, the same on all ranks; -1: none
   Snapshot snapshot_;
   std::array<base::FileDigest, 2> written_;  // tensors and facts of the pending checkpoint; the writer's until it is idle
