@@ -1,7 +1,7 @@
 // basin status
-#include <iomanip>
 #include <iostream>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "coordinator/client.h"
 #include "launch/commands.h"
