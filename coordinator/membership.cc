@@ -142,6 +142,11 @@ class Transition {
     if (member.disconnected && now_ - *member.disconnected > ReturnAllowed(settings)) {
       return Text("closed its connection and was silent for ", Seconds(silence), " ", doing, ", step ", member.step);
     }
+    const bool awaited_ready = state().epoch > 0 && state().agreed_step < 0 && member.ready_epoch != state().epoch;
+    if (awaited_ready && now_ - state().regroup_since > RegroupAllowed(settings)) {
+      return Text("did not stop for the regrouping of epoch ", state().epoch, " within ",
+                  Seconds(RegroupAllowed(settings)), " ", doing, ", step ", member.step);
+    }
     const Time allowed = SilenceAllowed(settings, member.phase);
     if (silence <= allowed) return {};
     return Text("was silent for ", Seconds(silence), " ", doing, ", step ", member.step, " (", Name(member.phase),
@@ -158,6 +163,7 @@ class Transition {
       if (member.disconnected) member.disconnected = std::min(now_, *member.disconnected + gap);
     }
     state().first_join = std::min(now_, state().first_join + gap);
+    state().regroup_since = std::min(now_, state().regroup_since + gap);
     Note(Kind::kNote, -1, Text("the coordinator itself did not run for ", Seconds(gap), "; nobody is blamed for it"));
   }
 
@@ -228,6 +234,7 @@ class Transition {
     state().group = Survivors();
     state().epoch += 1;
     state().agreed_step = -1;
+    state().regroup_since = now_;
     Decide(Kind::kRegroup, Text(why, "; epoch ", state().epoch, " goes on with ", state().group.size(), " of ", size(),
                                 " members (", Listed(state().group), ")"));
   }
@@ -261,6 +268,8 @@ Time SilenceAllowed(const Settings& settings, Phase phase) {
 Time ReturnAllowed(const Settings& settings) {
   return FromSeconds(std::min(settings.timeout_s, 1.5 * settings.heartbeat_s));
 }
+
+Time RegroupAllowed(const Settings& settings) { return FromSeconds(std::max(30.0, 3 * settings.timeout_s)); }
 
 Time StartUpAllowed(const Settings& settings) { return FromSeconds(std::max(120.0, 6 * settings.timeout_s)); }
 

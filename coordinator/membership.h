@@ -2,10 +2,11 @@
 // Here are no clock, thread, socket or wire type; `service` feeds it real events, the tests invented ones.
 //
 // Life of a group. Members join; when all are there, epoch 1 begins. A member is lost when it is silent for longer than
-// its phase allows, when its connection closed and it does not come back, or when it leaves with a failure. Then, with
-// on_loss abort, the run ends for everybody; with continue a new epoch begins: its members stop at a step and say that
-// they are ready, and the largest of their steps is agreed (whoever is behind trains up to it alone; nobody can go
-// back). A lost member stays lost: whatever it says later, it is told that it has been put out.
+// its phase allows, when its connection closed and it does not come back, when it leaves with a failure, or when it
+// does not stop for a new epoch. Then, with on_loss abort, the run ends for everybody; with continue a new epoch
+// begins: its members stop at a step and say that they are ready, and the largest of their steps is agreed (whoever is
+// behind trains up to it alone; nobody can go back). A lost member stays lost: whatever it says later, it is told that
+// it has been put out.
 //
 // Restart. A new coordinator starts empty. Members join again with the epoch, group and agreed step that they know; the
 // highest epoch wins, because only one coordinator ever made decisions. Members of that epoch that do not come back are
@@ -35,6 +36,8 @@ struct Rules {
 Time SilenceAllowed(const Settings& settings, Phase phase);
 /// How long a member whose connection closed has to be heard again.
 Time ReturnAllowed(const Settings& settings);
+/// How long a member may take from a new epoch to standing still for it, although it beats.
+Time RegroupAllowed(const Settings& settings);
 /// How long the first member waits for the last one.
 Time StartUpAllowed(const Settings& settings);
 
@@ -66,7 +69,7 @@ struct State {
   bool ended = false;     ///< for everybody, by a loss
   bool finished = false;  ///< all members left in order
   std::string reason;     ///< of the last decision
-  Time first_join{0}, last_tick{0};
+  Time first_join{0}, last_tick{0}, regroup_since{0};
 };
 
 /// A process takes the seat of a member. `again` with its fields: see "Restart" above.

@@ -94,6 +94,7 @@ bool Learn(State& state, const Join& join, Time now) {
   state.group = join.group;
   state.agreed_step = join.agreed_step;
   state.rebuilt = true;
+  state.regroup_since = now;
   state.reason = Text("the coordinator was restarted; member ", join.member, " told it of epoch ", join.epoch,
                       " with members ", Listed(join.group));
   for (size_t id = 0; id < state.members.size(); ++id) {

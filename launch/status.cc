@@ -1,5 +1,4 @@
 // basin status
-#include <iomanip>
 #include <iostream>
 
 #include "base/error.h"

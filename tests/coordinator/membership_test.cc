@@ -190,6 +190,21 @@ TEST(Membership, ReadinessForAnOlderEpochDoesNotCount) {
   EXPECT_EQ(run.ToldTo(0).verdict, Verdict::kRegroup);
 }
 
+TEST(Membership, AMemberThatBeatsButNeverStopsForTheRegroupingIsLostToo) {
+  Trial run;
+  run.AllTrain();
+  run.Pass(11, {0, 1, 3});
+  for (int second = 0; second < 32; second += 2) {
+    run.AllBeat({0, 1}, 5, 2);
+    run.AllBeat({3}, 5);
+    run.Pass(2, {});
+  }
+  EXPECT_EQ(run.ToldTo(3).verdict, Verdict::kPutOut);
+  EXPECT_THAT(run.ToldTo(3).reason, HasSubstr("did not stop for the regrouping of epoch 2 within 30 s"));
+  EXPECT_EQ(run.ToldTo(0).epoch, 3);
+  EXPECT_THAT(run.ToldTo(0).members, ElementsAre(0, 1));
+}
+
 TEST(Membership, TwoLossesAtOnceAreOneDecision) {
   Trial run;
   run.AllTrain();
