@@ -52,7 +52,7 @@ TEST_F(CoordinatorProgram, LinksNeitherLibTorchNorCuda) {
   const CommandResult libraries = test::RunCommand({"ldd", Program("basin-coordinator")});
   ASSERT_EQ(libraries.exit_code, 0) << libraries.err;
   EXPECT_THAT(libraries.out, HasSubstr("libgrpc++"));
-  for (const char* name : {"torch", "c10", "cuda", "cudart", "nccl", "libmpi"})
+  for (const char* name : {"torch", "libc10", "cuda", "cudart", "nccl", "libmpi"})
     EXPECT_THAT(libraries.out, Not(HasSubstr(name)));
 }
 
