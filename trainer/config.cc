@@ -46,7 +46,12 @@ RunConfig ReadRunConfig(const std::filesystem::path& file, const std::vector<std
 void CheckAgainstData(const RunConfig& config, const data::Dataset& dataset) {
   Problems problems;
   const int64_t examples = dataset.train.size();
+  const bool norm_needs_two = config.model.name == "mlp" && config.model.norm == models::Norm::kBatch;
   const auto check_batch = [&](const std::string& whose, int64_t batch_size) {
+    if (batch_size == 1 && norm_needs_two) {
+      problems.Add(config.origin, whose + "batch_size",
+                   "1 leaves batch norm one value a unit, which has no variance; use at least 2, or model.norm layer or none");
+    }
     if (batch_size <= examples) return;
     problems.Add(config.origin, whose + "batch_size",
                  Text(batch_size, " is more than the ", examples, " training examples of ", dataset.name,

@@ -139,5 +139,12 @@ TEST(Config, ADataSetThatIsTooSmallForTheBatchIsRefused) {
   }
 }
 
+TEST(Config, AnMlpWithBatchNormNeedsBatchesOfTwo) {
+  data::Dataset dataset{.name = "tiny", .classes = 2, .train = {torch::zeros({10, 3, 4, 4}), torch::zeros({10}, torch::kInt64)}};
+  EXPECT_THROW(CheckAgainstData(Parse("{model: {name: mlp}, train: {batch_size: 1}}"), dataset), ConfigError);
+  EXPECT_NO_THROW(CheckAgainstData(Parse("{model: {name: mlp, norm: layer}, train: {batch_size: 1}}"), dataset));
+  EXPECT_NO_THROW(CheckAgainstData(Parse("{model: {name: convnet}, train: {batch_size: 1}}"), dataset));
+}
+
 }  // namespace
 }  // namespace basin::trainer
