@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets one exchange between two members beside the same exchange in Python, in turn (ABAB), one thread a process:
 # bench/peers/exchange_best.py (flat vector, skips) and bench/peers/exchange_masks.py (a mask for each tensor).
+# The Python peers need numpy: .venv/bin/pip install numpy
 # Usage: bench/exchange.sh [ROUNDS]. Each side counts with its quietest round (tenth percentile).
 set -euo pipefail
 cd "$(dirname "$0")/.."
