@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "coordinator/channel.h"
 #include "coordinator/wire.h"
@@ -17,11 +18,6 @@ namespace basin::coordinator {
 namespace {
 
 using Seconds = std::chrono::duration<double>;
-
-std::string HostName() {
-  char name[256] = {};
-  return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
-}
 
 // Names a process, decides nothing in the training: the one number that must not be reproducible.
 uint64_t RandomIncarnation() {
@@ -55,7 +51,7 @@ Connection::Connection(ClientOptions options)
     : options_(std::move(options)),
       incarnation_(RandomIncarnation()),
       stub_(v1::Coordinator::NewStub(OpenChannel(options_.address, options_.tls))) {
-  if (options_.host.empty()) options_.host = HostName();
+  if (options_.host.empty()) options_.host = base::HostName();
   activity_.phase = Phase::kStartUp;
   activity_.step = options_.step;
   last_answer_ = clock_.Now();

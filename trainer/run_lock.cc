@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -14,16 +13,12 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/host.h"
 #include "base/json.h"
 #include "base/log.h"
 
 namespace basin::trainer {
 namespace {
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
 
 /// The running kernel's name: the same in all containers of a machine, whatever they call their host. Empty where there is none.
 std::string BootId() {
@@ -39,7 +34,7 @@ struct Holder {
   std::string boot;
   int64_t process = 0;
   /// Locks of processes of this machine end with them; whether other machines' are seen here depends on the file system.
-  bool IsOfThisMachine() const { return host == HostName() || (!boot.empty() && boot == BootId()); }
+  bool IsOfThisMachine() const { return host == base::HostName() || (!boot.empty() && boot == BootId()); }
   std::string Name() const {
     return host.empty() ? "a process that has not named itself yet" : Text("process ", process, " on ", host);
   }
@@ -80,7 +75,7 @@ void RefuseUnlessStale(const std::filesystem::path& path, const Holder& holder, 
   }
   if (holder.host.empty()) return;
   if (!holder.IsOfThisMachine()) {
-    throw ConfigError(Text(folder, " is in use by ", holder.Name(), ", which cannot be seen from ", HostName(),
+    throw ConfigError(Text(folder, " is in use by ", holder.Name(), ", which cannot be seen from ", base::HostName(),
                            "; if that run has ended, remove ", path.string()));
   }
   base::LogWarning(Text(path.string(), ": ", holder.Name(), " has ended without releasing the run directory; taking it over"));
@@ -108,7 +103,7 @@ RunLock::RunLock(const std::filesystem::path& folder, std::chrono::milliseconds 
       throw;
     }
   }
-  const std::string text = base::Json{{"host", HostName()}, {"process", ::getpid()}, {"boot", BootId()}}.dump() + "\n";
+  const std::string text = base::Json{{"host", base::HostName()}, {"process", ::getpid()}, {"boot", BootId()}}.dump() + "\n";
   if (::ftruncate(descriptor_, 0) != 0 || ::write(descriptor_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     const int failure = errno;
     ::unlink(path_.c_str());
