@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "bench/measure.h"
 #include "comm/mpi.h"
 #include "comm/sparse_exchange.h"
@@ -235,6 +236,7 @@ void Print(const base::Json& rows) {
 
 int Main(int argc, char** argv) {
   const Options options(argc, argv, {"--parameters", "--p", "--repetitions", "--cold", "--json"});
+  base::KeepFreedMemory();  // as the program does
   at::set_num_threads(1);
   comm::MpiSession session;
   const auto group = comm::MakeMpi(session, std::chrono::seconds(60));

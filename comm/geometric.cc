@@ -5,56 +5,72 @@
 namespace basin::comm {
 namespace {
 
-// The best version for the processor is chosen when the program is loaded. Sanitizers cannot run
-// that early.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define BASIN_FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v4", "default")))
-#else
-#define BASIN_FOR_EACH_CPU
-#endif
+#define BASIN_INLINE __attribute__((always_inline)) inline
 
 constexpr int kBlocks = GeometricSkips::kBatch / 2;  // a block of 128 bits holds two uniforms
 
-struct Lanes {
-  std::array<uint32_t, kBlocks> word[4];
+/// Words 2 j and 2 j + 1 of a batch lie in [0][j] and [1][j].
+using Words = std::array<std::array<uint64_t, kBlocks>, 2>;
+
+/// Where a batch lies in its stream, and the scale of its skips.
+struct Draw {
+  const std::array<uint32_t, 2>& key;
+  const std::array<uint32_t, 2>& upper_counter;
+  uint64_t first_block;
+  double scale;
 };
 
-/// Blocks number `first`, first + 1, ... of a stream: base::Philox4x32, all lanes side by side.
-BASIN_FOR_EACH_CPU void DrawBlocks(uint64_t first, const std::array<uint32_t, 2>& upper_counter,
-                                   const std::array<uint32_t, 2>& key, Lanes& lanes) {
-  for (int j = 0; j < kBlocks; ++j) {
-    uint32_t c0 = static_cast<uint32_t>(first + j), c1 = static_cast<uint32_t>((first + j) >> 32);
-    uint32_t c2 = upper_counter[0], c3 = upper_counter[1], k0 = key[0], k1 = key[1];
+/// base::Philox4x32 of all blocks side by side. The 32-bit words lie in 64 bits, as the vector
+/// multiplication wants them; what is above the low half of c1, c3 and the keys is never used.
+BASIN_INLINE void DrawBlocks(const Draw& draw, Words& words) {
+  constexpr uint64_t kLow = 0xffffffff;
+  for (uint64_t j = 0; j < kBlocks; ++j) {
+    uint64_t c0 = draw.first_block + j, c1 = (draw.first_block + j) >> 32;
+    uint64_t c2 = draw.upper_counter[0], c3 = draw.upper_counter[1];
+    uint64_t k0 = draw.key[0], k1 = draw.key[1];
     for (int round = 0; round < 10; ++round) {
-      const uint64_t product0 = uint64_t{0xD2511F53} * c0, product1 = uint64_t{0xCD9E8D57} * c2;
-      c0 = static_cast<uint32_t>(product1 >> 32) ^ c1 ^ k0;
-      c1 = static_cast<uint32_t>(product1);
-      c2 = static_cast<uint32_t>(product0 >> 32) ^ c3 ^ k1;
-      c3 = static_cast<uint32_t>(product0);
+      const uint64_t product0 = 0xD2511F53 * (c0 & kLow), product1 = 0xCD9E8D57 * (c2 & kLow);
+      c0 = product1 >> 32 ^ c1 ^ k0;
+      c1 = product1;
+      c2 = product0 >> 32 ^ c3 ^ k1;
+      c3 = product0;
       k0 += 0x9E3779B9;
       k1 += 0xBB67AE85;
     }
-    lanes.word[0][j] = c0;
-    lanes.word[1][j] = c1;
-    lanes.word[2][j] = c2;
-    lanes.word[3][j] = c3;
+    words[0][j] = c0 << 32 | (c1 & kLow);
+    words[1][j] = c2 << 32 | (c3 & kLow);
   }
 }
 
-inline int64_t Skip(uint32_t high, uint32_t low, double scale) {
-  const uint64_t k = ((uint64_t{high} << 32 | low) >> 11) + 1;
-  const double skip = geometric::MinusLogOfUniform(k) * scale;
+BASIN_INLINE int64_t Skip(uint64_t word, double scale) {
+  const double skip = geometric::MinusLogOfUniform((word >> 11) + 1) * scale;
   constexpr double kHuge = GeometricSkips::kHuge;
-  return static_cast<int64_t>(skip < kHuge ? skip : kHuge);  // so that NaN is huge as well
+  const double bounded = skip < kHuge ? skip : kHuge;  // so that NaN is huge as well
+  // The whole part, by rounding at the place of the ones in 2^52.
+  const double nearest = (bounded + 0x1p52) - 0x1p52;
+  const double whole = nearest > bounded ? nearest - 1 : nearest;
+  return std::bit_cast<int64_t>(whole + 0x1p52) & ((int64_t{1} << 52) - 1);
 }
 
-BASIN_FOR_EACH_CPU void ToSkips(const Lanes& lanes, double scale, int64_t* skips) {
+BASIN_INLINE void FillBatch(const Draw& draw, int64_t* skips) {
+  Words words;
+  DrawBlocks(draw, words);
   for (int j = 0; j < kBlocks; ++j) {
-    skips[2 * j] = Skip(lanes.word[0][j], lanes.word[1][j], scale);
-    skips[2 * j + 1] = Skip(lanes.word[2][j], lanes.word[3][j], scale);
+    skips[2 * j] = Skip(words[0][j], draw.scale);
+    skips[2 * j + 1] = Skip(words[1][j], draw.scale);
   }
 }
+
+void FillOnAnyCpu(const Draw& draw, int64_t* skips) { FillBatch(draw, skips); }
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) void FillWithAvx2(const Draw& draw, int64_t* skips) {
+  FillBatch(draw, skips);
+}
+const auto fill = __builtin_cpu_supports("avx2") ? FillWithAvx2 : FillOnAnyCpu;
+#else
+const auto fill = FillOnAnyCpu;
+#endif
 
 }  // namespace
 
@@ -72,9 +88,7 @@ GeometricSkips::GeometricSkips(const base::StreamId& id, double rate)
 }
 
 const std::array<int64_t, GeometricSkips::kBatch>& GeometricSkips::Next() {
-  Lanes lanes;
-  DrawBlocks(block_, upper_counter_, key_, lanes);
-  ToSkips(lanes, scale_, skips_.data());
+  fill({key_, upper_counter_, block_, scale_}, skips_.data());
   block_ += kBlocks;
   return skips_;
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <numeric>
+#include <span>
 
 #include "base/error.h"
 #include "base/seed.h"
@@ -33,24 +34,27 @@ size_t RoomFor(std::span<const SelectedTensor> tensors, double keep) {
   for (const SelectedTensor& tensor : tensors) {
     mean += keep * std::clamp(tensor.rate, 0.0, 1.0) * static_cast<double>(tensor.num_elements);
   }
-  return static_cast<size_t>(mean + 6 * std::sqrt(mean) + 16);
+  return static_cast<size_t>(mean + 6 * std::sqrt(mean) + GeometricSkips::kBatch);
 }
 
-/// Calls sink(coordinate) for the selected coordinates of one tensor, ascending.
+using Batch = std::array<int64_t, GeometricSkips::kBatch>;
+
+/// Calls sink(coordinates) for the selected ones of one tensor, ascending, at most a batch a call.
 template <typename Sink>
 void SelectFrom(const SelectedTensor& tensor, const base::StreamId& id, Sink& sink) {
   if (tensor.rate <= 0) return;
-  if (tensor.rate >= 1) {
-    for (int64_t k = 0; k < tensor.num_elements; ++k) sink(tensor.offset + k);
-    return;
-  }
-  GeometricSkips skips(id, tensor.rate);
-  for (int64_t next = 0;;) {
-    for (int64_t skip : skips.Next()) {
-      next += skip;
-      if (next >= tensor.num_elements) return;
-      sink(tensor.offset + next++);
+  const int64_t end = tensor.offset + tensor.num_elements;
+  const bool every = tensor.rate >= 1;
+  GeometricSkips skips(id, every ? 0.5 : tensor.rate);
+  for (int64_t next = tensor.offset; next < end;) {
+    Batch batch = every ? Batch{} : skips.Next();
+    for (int64_t& place : batch) {
+      next += place;
+      place = next++;
     }
+    // The whole batch is within the tensor in all calls but the last.
+    const auto last = next <= end ? batch.end() : std::lower_bound(batch.begin(), batch.end(), end);
+    sink(std::span<const int64_t>(batch.begin(), last));
   }
 }
 
@@ -68,28 +72,24 @@ class Swaps {
  public:
   Swaps(const base::StreamId& id, std::vector<int64_t>& moved) : stream_(id), moved_(moved) {}
 
-  void operator()(int64_t coordinate) {
-    if (num_seen_ % 64 == 0) {
-      Flush();
-      bits_ = stream_.NextU64();
+  void operator()(std::span<const int64_t> coordinates) {
+    const size_t begin = moved_.size();
+    moved_.resize(begin + coordinates.size());
+    int64_t* next = moved_.data() + begin;
+    for (int64_t coordinate : coordinates) {
+      if (num_seen_++ % 64 == 0) bits_ = stream_.NextU64();
+      // Written always, kept by the bit: a branch on it would be mispredicted half of the time.
+      *next = coordinate;
+      next += bits_ & 1;
+      bits_ >>= 1;
     }
-    // Written always, kept by the bit: a branch on it would be mispredicted half of the time.
-    block_[num_kept_] = coordinate;
-    num_kept_ += static_cast<int>(bits_ & 1);
-    bits_ >>= 1;
-    ++num_seen_;
-  }
-  void Flush() {
-    moved_.insert(moved_.end(), block_.begin(), block_.begin() + num_kept_);
-    num_kept_ = 0;
+    moved_.resize(next - moved_.data());
   }
   int64_t num_seen() const { return num_seen_; }
 
  private:
   base::Stream stream_;
   std::vector<int64_t>& moved_;
-  std::array<int64_t, 64> block_;
-  int num_kept_ = 0;
   int64_t num_seen_ = 0;
   uint64_t bits_ = 0;
 };
@@ -103,17 +103,17 @@ class Permutations {
  public:
   Permutations(const base::StreamId& id, int members) : stream_(id), picks_(members) {
     for (int bound = members; bound >= 2;) {
-      Batch batch{bound, 0, 1};
+      Word word{bound, 0, 1};
       // Below 2^48 a word is refused once in 2^16 at most.
-      for (; bound >= 2 && batch.product < (uint64_t{1} << 48) / bound; --bound, ++batch.count) {
-        batch.product *= bound;
+      for (; bound >= 2 && word.product < (uint64_t{1} << 48) / bound; --bound, ++word.count) {
+        word.product *= bound;
       }
-      batches_.push_back(batch);
+      words_.push_back(word);
     }
   }
 
   void Next() {
-    for (const Batch& batch : batches_) DrawBatch(batch);
+    for (const Word& word : words_) DrawFrom(word);
   }
   /// The n with pi(n) = rank.
   int Destination(int rank) const {
@@ -127,8 +127,8 @@ class Permutations {
   }
 
  private:
-  /// `count` bounds first, first - 1, ... and their product.
-  struct Batch {
+  /// Bounds first, first - 1, ..., `count` of them, drawn from one random word; and their product.
+  struct Word {
     int first;
     int count;
     uint64_t product;
@@ -136,24 +136,24 @@ class Permutations {
 
   static int Swapped(int place, int a, int b) { return place == a ? b : place == b ? a : place; }
 
-  void DrawBatch(const Batch& batch) {
+  void DrawFrom(const Word& word) {
     uint64_t rest;
     do {
       rest = stream_.NextU64();
-      for (int i = 0; i < batch.count; ++i) {
-        const int bound = batch.first - i;
+      for (int i = 0; i < word.count; ++i) {
+        const int bound = word.first - i;
         const unsigned __int128 wide =
             static_cast<unsigned __int128>(rest) * static_cast<unsigned>(bound);
         picks_[bound - 1] = static_cast<int>(wide >> 64);
         rest = static_cast<uint64_t>(wide);
       }
       // 2^64 mod product words too many would fall on some outcomes; such words are drawn again.
-    } while (rest < batch.product && rest < -batch.product % batch.product);
+    } while (rest < word.product && rest < -word.product % word.product);
   }
 
   base::Stream stream_;
   std::vector<int> picks_;  ///< place i was swapped with picks_[i] <= i, the largest i first
-  std::vector<Batch> batches_;
+  std::vector<Word> words_;
 };
 
 /// Sorts the coordinates by peer, keeping their order, and counts them. Those with peers[k] == self
@@ -177,7 +177,6 @@ void PlanSwaps(const DrawKey& key, std::span<const SelectedTensor> tensors,
   plan.send_index.reserve(RoomFor(tensors, 0.5));
   Swaps swaps(permute, plan.send_index);
   Select(key, tensors, swaps);
-  swaps.Flush();
   plan.num_selected = swaps.num_seen();
   plan.receive_index = plan.send_index;
   plan.send_counts[peer] = plan.receive_counts[peer] = plan.num_moved();
@@ -204,7 +203,9 @@ std::vector<int64_t> DrawIndices(const DrawKey& key, std::span<const SelectedTen
   CheckTensors(tensors);
   std::vector<int64_t> indices;
   indices.reserve(RoomFor(tensors, 1));
-  Select(key, tensors, [&](int64_t coordinate) { indices.push_back(coordinate); });
+  Select(key, tensors, [&](std::span<const int64_t> coordinates) {
+    indices.insert(indices.end(), coordinates.begin(), coordinates.end());
+  });
   return indices;
 }
 

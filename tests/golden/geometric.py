@@ -4,6 +4,7 @@ tests/comm/geometric_test.cc beside the library's own logarithm. Any Python 3; n
 import math
 import struct
 
+SQRT_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
 LOG2 = float.fromhex("0x1.62e42fefa39efp-1")
 MASK = (1 << 64) - 1
 
@@ -16,35 +17,26 @@ def from_bits(bits):
     return struct.unpack("<d", struct.pack("<Q", bits))[0]
 
 
-def twice_atanh(z):
+def twice_atanh(z, last):
     total = 0.0
-    for k in range(41, 0, -2):
-        total = total * z * z + 1.0 / k
+    for k in range(last, 0, -2):
+        total = total * (z * z) + 1.0 / k
     return 2 * z * total
-
-
-CELLS = []
-for i in range(256):
-    inverse = 1 / (1 + (i + 0.5) / 256)
-    CELLS.append((inverse, twice_atanh((1 - inverse) / (1 + inverse))))
 
 
 def minus_log_of_uniform(k):
     bits = bits_of(float(k))
-    mantissa = from_bits((bits & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000)
-    inverse, log = CELLS[(bits >> 44) & 255]
-    r = mantissa * inverse - 1
-    r2 = r * r
-    log1p = r - r2 * ((1.0 / 2 - r * (1.0 / 3)) + r2 * (1.0 / 4 - r * (1.0 / 5)))
-    result = (53 - ((bits >> 52) - 1023)) * LOG2 - log - log1p
+    exponent = (bits - bits_of(SQRT_HALF)) >> 52
+    mantissa = from_bits(bits - (exponent << 52))
+    result = (53 - exponent) * LOG2 - twice_atanh((mantissa - 1) / (mantissa + 1), 19)
     return result if result > 0 else 0.0
 
 
 def minus_log_of_complement(q):
     if q <= 0.5:
-        return twice_atanh(q / (2 - q))
+        return twice_atanh(q / (2 - q), 41)
     mantissa, exponent = math.frexp(1 - q)
-    return twice_atanh((1 - mantissa) / (1 + mantissa)) - exponent * LOG2
+    return twice_atanh((1 - mantissa) / (1 + mantissa), 41) - exponent * LOG2
 
 
 def main():
