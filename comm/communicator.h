@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -51,6 +52,9 @@ class Communicator {
   std::chrono::milliseconds timeout() const { return timeout_; }
   /// Phases differ in how long a healthy peer may stay away (evaluation is slower than a step).
   virtual void SetTimeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
+  /// Asked again and again, on the waiting thread, while a call waits long for peers: who knows that they will not come
+  /// throws, and the call fails. in_process does not ask: its ranks end together.
+  void SetWatch(std::function<void()> watch) { watch_ = std::move(watch); }
   /// Grows with every call; never reset.
   virtual Traffic traffic() const { return traffic_; }
   virtual std::string_view name() const = 0;  ///< "in_process" | "mpi" | "nccl"
@@ -72,6 +76,8 @@ class Communicator {
   virtual void Barrier() = 0;
 
  protected:
+  /// May be empty.
+  const std::function<void()>& watch() const { return watch_; }
   void CountTraffic(const Traffic& sent) {
     traffic_.bytes += sent.bytes;
     traffic_.messages += sent.messages;
@@ -80,6 +86,7 @@ class Communicator {
  private:
   Seat seat_;
   std::chrono::milliseconds timeout_;
+  std::function<void()> watch_;
   Traffic traffic_;
 };
 

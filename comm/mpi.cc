@@ -127,7 +127,7 @@ class MpiCommunicator final : public Communicator {
   void Run(const Body& body) {
     if (broken_) throw CommError(Text("rank ", rank(), ": this communicator failed before and cannot be used again"));
     ++call_;
-    limits_ = {SteadyClock::now() + timeout(), timeout(), piece_bytes_};
+    limits_ = {SteadyClock::now() + timeout(), timeout(), piece_bytes_, watch()};
     try {
       body();
     } catch (...) {

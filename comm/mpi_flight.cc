@@ -24,14 +24,16 @@ constexpr std::array<std::string_view, 6> kOperationNames = {"AllReduceSum", "Al
 /// outnumber cores, then asleep.
 class Patience {
  public:
-  void Pause() {
+  /// True when the wait is a long one.
+  bool Pause() {
     const auto waited = SteadyClock::now() - start_;
-    if (waited < std::chrono::microseconds(30)) return;
+    if (waited < std::chrono::microseconds(30)) return false;
     if (waited < std::chrono::milliseconds(2)) {
       sched_yield();
-    } else {
-      std::this_thread::sleep_for(std::chrono::microseconds(100));
+      return false;
     }
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    return true;
   }
   void Reset() { start_ = SteadyClock::now(); }
 
@@ -131,8 +133,8 @@ void Flight::Wait() {
       patience.Reset();
     } else if (SteadyClock::now() >= limits_.deadline) {
       throw CommError(LateText());
-    } else {
-      patience.Pause();
+    } else if (patience.Pause() && limits_.watch) {
+      limits_.watch();
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,7 @@ struct Limits {
   std::chrono::steady_clock::time_point deadline;
   std::chrono::milliseconds timeout;
   int64_t piece_bytes;
+  std::function<void()> watch{};  ///< asked while waiting; see Communicator::SetWatch
 };
 
 /// The messages of one operation in flight. Destroyed before all are done, it abandons them; the tensors it holds then stay
@@ -48,7 +50,7 @@ class Flight {
 
   void Send(int peer, const std::byte* data, int64_t bytes);
   void Receive(int peer, std::byte* data, int64_t bytes);
-  /// Returns when every message has arrived or left; CommError at the deadline.
+  /// Returns when every message has arrived or left; CommError at the deadline, or whatever the watch throws.
   void Wait();
 
  private:

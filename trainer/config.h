@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/factory.h"
+#include "coordinator/types.h"
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "models/classifier.h"
@@ -84,10 +85,12 @@ struct CheckpointOptions {
   int64_t keep = 2;
 };
 
-/// Of the run's health service. Read and printed; a run under mpirun relies on comm.timeout_s alone.
+/// The control plane: who is alive, and what happens when somebody is not.
 struct CoordinatorOptions {
+  std::string address = "embedded";   ///< in rank 0, on the loopback; or HOST:PORT of a basin-coordinator; or none
   std::chrono::milliseconds heartbeat{2000};
-  std::chrono::milliseconds timeout{10000};
+  std::chrono::milliseconds timeout{10000};  ///< of silence, in training; other phases are allowed multiples
+  std::optional<coordinator::Tls> tls{};
 };
 
 struct RunConfig {

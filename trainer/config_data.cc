@@ -76,16 +76,6 @@ void VisitPool(Keys& keys, data::AugmentPool& pool) {
   keys.Numbers("random_erasing", pool.random_erasing, kShare);
 }
 
-/// A section that may be null, and then the option is absent.
-template <typename T>
-void VisitOptional(Keys& keys, const std::string& key, std::optional<T>& options, void (*visit)(Keys&, T&)) {
-  const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
-    options.reset();
-    if (!node.IsNull()) Section::ReadAs(node, path, problems, [&](Keys& group) { visit(group, options.emplace()); });
-  };
-  keys.Value(key, read, [&] { return options ? Printer::Describe([&](Keys& group) { visit(group, *options); }) : Yaml{}; });
-}
-
 void VisitNormalisation(Keys& keys, data::Normalisation& options) {
   keys.Numbers("mean", options.mean, {});
   keys.Numbers("std", options.std, kPositive);

@@ -148,4 +148,14 @@ class Printer : public Keys {
   Yaml tree_{.kind = Yaml::Kind::kMap};
 };
 
+/// A section that may be null, and then the option is absent.
+template <typename T>
+void VisitOptional(Keys& keys, const std::string& key, std::optional<T>& options, void (*visit)(Keys&, T&)) {
+  const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
+    options.reset();
+    if (!node.IsNull()) Section::ReadAs(node, path, problems, [&](Keys& group) { visit(group, options.emplace()); });
+  };
+  keys.Value(key, read, [&] { return options ? Printer::Describe([&](Keys& group) { visit(group, *options); }) : Yaml{}; });
+}
+
 }  // namespace basin::trainer

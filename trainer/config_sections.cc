@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "coordinator/address.h"
 
 namespace basin::trainer {
 namespace {
@@ -81,13 +82,34 @@ void VisitCheckpoint(Keys& keys, CheckpointOptions& options) {
   keys.Integer("keep", options.keep, kCount);
 }
 
+bool IsAddress(const std::string& text) {
+  if (text == "embedded" || text == "none") return true;
+  try {
+    return coordinator::ParseAddress(text, "coordinator.address").port > 0;
+  } catch (const ConfigError&) {
+    return false;
+  }
+}
+
+void VisitTls(Keys& keys, coordinator::Tls& tls) {
+  keys.String("cert", tls.cert);
+  keys.String("key", tls.key);
+  keys.String("ca", tls.ca);
+  keys.Require(!tls.cert.empty() && !tls.key.empty() && !tls.ca.empty(), "cert",
+               "and key and ca are needed together: three files in PEM form");
+}
+
 void VisitCoordinator(Keys& keys, CoordinatorOptions& options) {
-  keys.Only("address", "embedded");
+  keys.String("address", options.address);
+  keys.Require(IsAddress(options.address), "address",
+               Text("'", options.address, "' is not an address; allowed: embedded, none, or HOST:PORT of a basin-coordinator"));
   keys.Seconds("heartbeat_s", options.heartbeat);
   keys.Seconds("timeout_s", options.timeout);
   keys.Require(options.heartbeat < options.timeout, "timeout_s", "must be longer than heartbeat_s");
   keys.Only("on_loss", "abort");
-  keys.Only("tls", "null");
+  VisitOptional(keys, "tls", options.tls, VisitTls);
+  keys.Require(!options.tls || (options.address != "embedded" && options.address != "none"), "tls",
+               "needs coordinator.address: HOST:PORT of a basin-coordinator; an embedded one listens on the loopback alone");
 }
 
 void VisitReport(Keys& keys, ReportOptions& options) {

@@ -38,6 +38,7 @@ class Finisher {
   base::Json Run() {
     const base::Stopwatch watch(context_.clock);
     WaitLonger();  // peers may still be training
+    if (context_.control != nullptr) context_.control->Progress(coordinator::Phase::kFinish, input_.steps, "finish");
     networks_ = GatherPopulation(member_, comm_);
     ScoreMembers();
     OnRankZero([&] {

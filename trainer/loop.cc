@@ -33,6 +33,7 @@ class Loop {
 
   LoopTimes Run(const BetweenSteps& between_steps) {
     for (; step_ < total_steps_; ++step_) {
+      Tell(coordinator::Phase::kTraining, "step");
       Step();
       if ((step_ + 1) % steps_per_epoch_ == 0) EndEpoch();
       Show();
@@ -44,6 +45,10 @@ class Loop {
 
  private:
   int64_t epoch() const { return step_ / steps_per_epoch_; }
+
+  void Tell(coordinator::Phase phase, const char* operation) {
+    if (context_.control != nullptr) context_.control->Progress(phase, step_, operation);
+  }
 
   void Step() {
     const base::Stopwatch watch(context_.clock);
@@ -71,6 +76,7 @@ class Loop {
 
   template <typename Call>
   void Exchange(Call&& call) {
+    Tell(coordinator::Phase::kTraining, "exchange");
     const comm::Ledger before = counting_.ledger();
     MemberState state = member_.state();
     call(state);
@@ -79,6 +85,7 @@ class Loop {
   }
 
   void EvaluateMember() {
+    Tell(coordinator::Phase::kEvaluation, "evaluation");
     const base::Stopwatch watch(context_.clock);
     const Bench bench{context_.dataset, context_.config.evaluate, member_.params().values().device(), context_.config.seed};
     const Score score = Evaluate(member_.model(), bench, context_.dataset.test);

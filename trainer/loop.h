@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "comm/counting.h"
+#include "trainer/control.h"
 #include "trainer/evaluate.h"
 #include "trainer/member.h"
 #include "trainer/metrics.h"
@@ -39,6 +40,7 @@ struct RankContext {
   comm::Communicator& comm;  ///< uncounted: start-up, evaluation, finish
   const base::Clock& clock;
   MetricsFile* metrics = nullptr;
+  Control* control = nullptr;  ///< null: no coordinator
   std::filesystem::path event_folder{};  ///< where this rank's TensorBoard records go; empty: nowhere
   std::function<void(const LoopStatus&)> show{};  ///< empty on ranks that show nothing
 };

@@ -20,6 +20,7 @@
 #include "data/registry.h"
 #include "trainer/agreement.h"
 #include "trainer/checkpoint.h"
+#include "trainer/control.h"
 #include "trainer/finish.h"
 #include "trainer/run_directory.h"
 
@@ -101,6 +102,34 @@ std::filesystem::path EventFolder(const Shared& shared, int member) {
   return member == 0 ? shared.run_dir : shared.run_dir / Text("member-", member);
 }
 
+/// The result of `work`, with a goodbye to the coordinator that tells how it ended. Collective over `comm` when it ended well.
+template <typename Work>
+base::Json Leaving(Control* control, comm::Communicator& comm, Work&& work) {
+  try {
+    base::Json result = work();
+    if (control != nullptr) control->Leave(coordinator::LeaveKind::kDone, "finished");
+    comm.Barrier();  // rank 0's coordinator stays for all goodbyes; nobody finalises while a peer still reads from it
+    return result;
+  } catch (const Interrupted& interruption) {
+    if (control != nullptr) control->Leave(coordinator::LeaveKind::kInterrupted, interruption.what());
+    throw;
+  } catch (const std::exception& failure) {
+    if (control != nullptr) control->Leave(coordinator::LeaveKind::kFailed, failure.what());
+    throw;
+  }
+}
+
+base::Json TrainToResult(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
+                         const LoopState& start, CheckpointPlan plan, bool& all_know) {
+  FinishInput input{.started = plan.started, .run_dir = plan.run_dir, .steps = plan.total_steps};
+  Checkpointer checkpointer(context, member, strategy, counting, std::move(plan), all_know);
+  input.times = Train(context, member, strategy, counting, start, [&](const LoopState& at, MetricsWriter& metrics) {
+    checkpointer.AfterStep(at, metrics);
+  });
+  input.forecast = strategy.Predict();
+  return Finish(context, member, counting.ledger(), input);
+}
+
 /// One member from its first step to the result. Collective over `comm`.
 base::Json RunMember(const RunRequest& request, const Shared& shared, comm::Communicator& comm,
                      const std::atomic<bool>& interrupted, bool& all_know) {
@@ -125,11 +154,17 @@ base::Json RunMember(const RunRequest& request, const Shared& shared, comm::Comm
     start = restored.loop;
     started -= restored.elapsed;
   }
+  const std::unique_ptr<Control> control = Control::Make({.config = config,
+                                                          .run_dir = shared.run_dir,
+                                                          .step = start.step,
+                                                          .one_host = shared.launch.local_size == shared.launch.size},
+                                                         comm);
   const RankContext context{.config = config,
                             .dataset = *shared.dataset,
                             .comm = comm,
                             .clock = clock,
                             .metrics = shared.metrics.get(),
+                            .control = control.get(),
                             .event_folder = EventFolder(shared, comm.rank()),
                             .show = comm.rank() == 0 ? request.show : nullptr};
   CheckpointPlan plan{.run_dir = shared.run_dir,
@@ -138,16 +173,8 @@ base::Json RunMember(const RunRequest& request, const Shared& shared, comm::Comm
                       .started = started,
                       .interrupted = interrupted};
   if (comm.rank() == 0) plan.check_directory = [&shared] { shared.lock->CheckStillThere(); };
-  Checkpointer checkpointer(context, member, *strategy, counting, std::move(plan), all_know);
-  const LoopTimes times = Train(context, member, *strategy, counting, start, [&](const LoopState& at, MetricsWriter& metrics) {
-    checkpointer.AfterStep(at, metrics);
-  });
-  const FinishInput input{.forecast = strategy->Predict(),
-                          .times = times,
-                          .started = started,
-                          .run_dir = shared.run_dir,
-                          .steps = shape.total_steps};
-  return Finish(context, member, counting.ledger(), input);
+  const auto work = [&] { return TrainToResult(context, member, *strategy, counting, start, std::move(plan), all_know); };
+  return Leaving(control.get(), comm, work);
 }
 
 /// Makes the run directory this run's own and finds where to go on. Collective over `comm`; `ranks_here` are this process's.
@@ -216,7 +243,6 @@ RunOutcome TrainUnderMpi(const RunRequest& request, const comm::LaunchInfo& laun
     all_know = false;
     const auto comm = MakeDataPlane(session, *bootstrap, shared);
     base::Json result = RunMember(request, shared, *comm, interrupted, all_know);
-    comm->Barrier();  // nobody finalises while a peer still reads from it
     return {.prints = session.rank() == 0, .result = std::move(result), .run_dir = shared.run_dir};
   } catch (const std::exception& failure) {
     if (all_know && dynamic_cast<const CommError*>(&failure) == nullptr) {

@@ -53,6 +53,26 @@ TEST_F(Faults, AStoppedPeerEndsTheJobWith4AndIsNamed) {
   EXPECT_EQ(Orphans(), 0);
 }
 
+TEST_F(Faults, ASilentPeerEndsTheJobLongBeforeTheDeadlineOfAnExchange) {
+  const std::string script =
+      "set -m; mpirun --allow-run-as-root --oversubscribe --bind-to none -n 3 " + [this] {
+        std::string line;
+        for (const auto& word : LongRun({"population.members=3", "comm.timeout_s=1000", "coordinator.heartbeat_s=0.5",
+                                         "coordinator.timeout_s=3"}))
+          line += "'" + word + "' ";
+        return line;
+      }() + " & job=$!; "
+      "until grep -q step '" + Marker() + "/metrics.jsonl' 2>/dev/null; do kill -0 $job || exit 99; done; "
+      "'" + Program("basin") + "' status --json --coordinator "
+      "$(sed -n 's/.*\"address\": \"\\(.*\\)\".*/\\1/p' '" + Marker() + "/coordinator.json'); "
+      "kill -STOP $(pgrep -f '[b]asin train.*" + Marker() + "' | tail -n 1); wait $job; echo exit $?";
+  const CommandResult result = test::RunCommand({"bash", "-c", script}, {.deadline_s = 60});
+  EXPECT_NE(result.out.find("exit 4"), std::string::npos) << result.out << result.err;
+  EXPECT_NE(result.out.find("\"state\": \"training\""), std::string::npos) << result.out;
+  EXPECT_NE(result.err.find("was silent for"), std::string::npos) << result.err;
+  EXPECT_EQ(Orphans(), 0);
+}
+
 TEST_F(Faults, AKilledPeerEndsTheSurvivorsWith4) {
   // With --enable-recovery mpirun lets the survivors speak, but ends with 0 itself; so a shell around each rank tells its code.
   const std::string script =

@@ -1,0 +1,56 @@
+// A rank's place in the control plane of its run: the coordinator learns that the rank lives and what it does, the rank learns
+// at once when the run is over because another was lost.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "comm/communicator.h"
+#include "coordinator/client.h"
+#include "coordinator/server.h"
+#include "trainer/config.h"
+
+namespace basin::trainer {
+
+struct ControlPlan {
+  const RunConfig& config;
+  std::filesystem::path run_dir;  ///< coordinator.json is written there by rank 0: address and process of an embedded one
+  int64_t step = 0;               ///< steps taken before, in a resumed run
+  bool one_host = true;           ///< an embedded coordinator listens on the loopback, so it serves ranks of its own host alone
+};
+
+/// Lives between MPI_Init and MPI_Finalize. Methods are called by the thread of the rank.
+class Control {
+ public:
+  /// Joins, and waits until all have. Collective over `comm`, which asks this object from now on whether a long wait still makes
+  /// sense; `comm` must outlive it. Null with coordinator.address none, or embedded on several hosts (then with a line in the log).
+  /// CommError where the coordinator does not answer.
+  static std::unique_ptr<Control> Make(const ControlPlan& plan, comm::Communicator& comm);
+  /// Not yet left: as failed, so the others know at once.
+  ~Control();
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  /// What this rank is doing now; `step`: taken so far. Under a microsecond, but for a change of phase. Checks as well.
+  void Progress(coordinator::Phase phase, int64_t step, std::string operation);
+  /// CommError once the run is over for this rank, with the reason: who was lost, where, after how long a silence.
+  void Check() const;
+  /// Says goodbye. An embedded coordinator goes on until the object of rank 0 is destroyed.
+  void Leave(coordinator::LeaveKind kind, const std::string& reason);
+
+ private:
+  Control(const ControlPlan& plan, comm::Communicator& comm);
+  void Host(const ControlPlan& plan);
+
+  const base::SystemClock clock_{};
+  comm::Communicator& comm_;
+  std::filesystem::path announced_;  // coordinator.json, on rank 0
+  std::unique_ptr<coordinator::Server> server_;
+  std::unique_ptr<coordinator::Client> client_;  // destroyed first
+  double rate_ = 0, rate_time_ = 0;              // steps a second, measured over about a second
+  int64_t rate_step_ = 0;
+};
+
+}  // namespace basin::trainer
