@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <set>
 #include <sstream>
@@ -123,8 +122,13 @@ TEST_F(Log, NeverMixesTheLinesOfSeveralThreads) {
   ::setenv("TERM", "xterm-256color", 1);
   ::setenv("NO_COLOR", no_color, 1);
   LogInfo("text");
-  std::string line(4096, '\0');
-  line.resize(static_cast<size_t>(std::max<ssize_t>(0, ::read(master, line.data(), line.size()))));
+  std::string line;
+  char piece[4096];
+  while (line.find('\n') == std::string::npos) {  // a terminal hands over a line in as many pieces as it was written in
+    const ssize_t count = ::read(master, piece, sizeof piece);
+    if (count <= 0) std::exit(1);
+    line.append(piece, static_cast<size_t>(count));
+  }
   if (line.find("text") == std::string::npos) std::exit(1);
   std::exit(line.find('\x1b') == std::string::npos ? kPlain : kColoured);
 }
