@@ -2,9 +2,12 @@
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <exception>
+#include <iostream>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,11 +25,12 @@ using std::chrono::milliseconds;
 
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(MpiSession& session, MPI_Comm comm, const Seat& seat, milliseconds timeout, int64_t piece_bytes)
-      : Communicator(seat, timeout), session_(session), comm_(comm), seat_(seat), piece_bytes_(piece_bytes) {}
+  MpiCommunicator(MpiSession& session, Route route, const Seat& seat, milliseconds timeout, int64_t piece_bytes)
+      : Communicator(seat, timeout), session_(session), route_(std::move(route)), seat_(seat), piece_bytes_(piece_bytes) {}
   ~MpiCommunicator() override {
-    // Freeing is collective: a rank on its way out after an error must not wait for the others here.
-    if (!broken_ && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
+    // Freeing is collective: a rank on its way out after an error must not wait for the others here, nor for ranks that are gone.
+    const bool all_live = !broken_ && route_.places.empty();
+    if (all_live && std::uncaught_exceptions() == 0) MPI_Comm_free(&route_.comm);
   }
 
   std::string_view name() const override { return "mpi"; }
@@ -138,7 +142,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   Flight Begin(Operation operation, std::vector<torch::Tensor> buffers) const {
-    return Flight(comm_, rank(), {operation, call_}, limits_, std::move(buffers));
+    return Flight(route_, rank(), {operation, call_}, limits_, std::move(buffers));
   }
 
   /// Starts with the next rank, so that not everybody talks to rank 0 first.
@@ -187,7 +191,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   MpiSession& session_;
-  MPI_Comm comm_;
+  Route route_;
   Seat seat_;
   int64_t piece_bytes_;
   torch::Tensor scratch_ = torch::empty({0}, torch::kUInt8);
@@ -196,7 +200,25 @@ class MpiCommunicator final : public Communicator {
   bool broken_ = false;
 };
 
+/// A context of its own for messages between all ranks. Collective.
+MPI_Comm DuplicateWorld(MpiSession& session, milliseconds timeout) {
+  MPI_Comm comm = MPI_COMM_NULL;
+  MPI_Request request = MPI_REQUEST_NULL;
+  CheckMpi(MPI_Comm_idup(MPI_COMM_WORLD, &comm, &request), "MPI_Comm_idup");
+  if (!WaitUntil(request, SteadyClock::now() + timeout)) {
+    session.MarkBroken();
+    throw CommError(Text("rank ", session.rank(), ": joining the group: waited ", SecondsText(timeout), " for all ",
+                         session.size(), " ranks; a peer that is only slow needs a longer comm.timeout_s"));
+  }
+  MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+  return comm;
+}
+
 }  // namespace
+
+struct MpiSession::Reserve {
+  std::vector<MPI_Comm> comms;
+};
 
 MpiSession::MpiSession() {
   const LaunchInfo launch = ReadLaunchInfo([](const char* name) { return std::getenv(name); });
@@ -214,8 +236,14 @@ MpiSession::MpiSession() {
   }
 }
 
+void MpiSession::ReserveGroups(int count) {
+  reserve_ = std::make_shared<Reserve>();
+  constexpr milliseconds kPatience = std::chrono::seconds(60);
+  for (int k = 0; k < count; ++k) reserve_->comms.push_back(DuplicateWorld(*this, kPatience));
+}
+
 MpiSession::~MpiSession() {
-  if (broken_) return;
+  if (broken_ || reduced_) return;
   // MPI_Finalize waits for all ranks without end, so all agree first, within a bound. After an error it is short: ranks
   // that found the same error come together, and where only this one failed, its exit must end the others before
   // their own deadlines do.
@@ -259,6 +287,16 @@ void MpiSession::Abort(int exit_code) {
   std::_Exit(exit_code);
 }
 
+void MpiSession::EndJob(bool is_first) {
+  std::cout << std::flush;
+  if (is_first) {
+    base::LogInfo("ending the job by MPI_Abort with code 0, so that lost processes that stand still end too");
+    Abort(0);
+  }
+  std::this_thread::sleep_for(std::chrono::seconds(30));  // until the first one ends this process
+  std::_Exit(0);
+}
+
 std::string MpiSession::LibraryVersion() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
@@ -272,17 +310,25 @@ std::string MpiSession::LibraryVersion() {
 std::unique_ptr<Communicator> MakeMpi(MpiSession& session, milliseconds timeout, torch::Device device,
                                       int64_t piece_bytes) {
   BASIN_CHECK(0 < piece_bytes && piece_bytes <= kMpiPieceBytes, "piece_bytes ", piece_bytes);
-  MPI_Comm comm = MPI_COMM_NULL;
-  MPI_Request request = MPI_REQUEST_NULL;
-  CheckMpi(MPI_Comm_idup(MPI_COMM_WORLD, &comm, &request), "MPI_Comm_idup");
-  if (!WaitUntil(request, SteadyClock::now() + timeout)) {
-    session.MarkBroken();
-    throw CommError(Text("rank ", session.rank(), ": joining the group: waited ", SecondsText(timeout), " for all ",
-                         session.size(), " ranks; a peer that is only slow needs a longer comm.timeout_s"));
-  }
-  MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
   const Seat seat{.rank = session.rank(), .size = session.size(), .device = device};
-  return std::make_unique<MpiCommunicator>(session, comm, seat, timeout, piece_bytes);
+  return std::make_unique<MpiCommunicator>(session, Route{DuplicateWorld(session, timeout)}, seat, timeout, piece_bytes);
+}
+
+std::unique_ptr<Communicator> MakeMpiGroup(MpiSession& session, const MpiGroup& group, milliseconds timeout,
+                                           torch::Device device) {
+  const auto own = std::ranges::find(group.members, session.rank());
+  BASIN_CHECK(own != group.members.end(), "rank ", session.rank(), " is not in the group that it makes");
+  const int reserved = session.reserve_ ? static_cast<int>(std::ssize(session.reserve_->comms)) : 0;
+  if (group.number >= reserved) {
+    throw CommError(Text("rank ", session.rank(), ": regrouped ", group.number + 1, " times, and only ", reserved,
+                         " groups were prepared"));
+  }
+  session.broken_ = false;
+  session.reduced_ = true;
+  const Seat seat{.rank = static_cast<int>(own - group.members.begin()), .size = static_cast<int>(group.members.size()),
+                  .device = device};
+  Route route{session.reserve_->comms[group.number], group.members};
+  return std::make_unique<MpiCommunicator>(session, std::move(route), seat, timeout, kMpiPieceBytes);
 }
 
 }  // namespace basin::comm

@@ -80,8 +80,8 @@ std::string Tag::Describe(int value) {
   return Text(kOperationNames.at(static_cast<size_t>(value % kTagOperations)), ", call ", value / kTagOperations);
 }
 
-Flight::Flight(MPI_Comm comm, int rank, Tag tag, const Limits& limits, std::vector<torch::Tensor> buffers)
-    : comm_(comm), rank_(rank), tag_(tag), limits_(limits), buffers_(std::move(buffers)) {}
+Flight::Flight(const Route& route, int rank, Tag tag, const Limits& limits, std::vector<torch::Tensor> buffers)
+    : route_(route), rank_(route.PlaceOf(rank)), tag_(tag), limits_(limits), buffers_(std::move(buffers)) {}
 
 Flight::~Flight() {
   if (open_ == 0) return;
@@ -101,15 +101,17 @@ MPI_Request* Flight::Add(int peer, bool is_send, int bytes) {
 }
 
 void Flight::Send(int peer, const std::byte* data, int64_t bytes) {
+  peer = route_.PlaceOf(peer);
   ForEachPiece(bytes, limits_.piece_bytes, [&](int64_t begin, int count) {
-    const int code = MPI_Isend(data + begin, count, MPI_BYTE, peer, tag_.value(), comm_, Add(peer, true, count));
+    const int code = MPI_Isend(data + begin, count, MPI_BYTE, peer, tag_.value(), route_.comm, Add(peer, true, count));
     if (code != MPI_SUCCESS) CheckMpi(code, Where(Text("sending to rank ", peer)));
   });
 }
 
 void Flight::Receive(int peer, std::byte* data, int64_t bytes) {
+  peer = route_.PlaceOf(peer);
   ForEachPiece(bytes, limits_.piece_bytes, [&](int64_t begin, int count) {
-    const int code = MPI_Irecv(data + begin, count, MPI_BYTE, peer, tag_.value(), comm_, Add(peer, false, count));
+    const int code = MPI_Irecv(data + begin, count, MPI_BYTE, peer, tag_.value(), route_.comm, Add(peer, false, count));
     if (code != MPI_SUCCESS) CheckMpi(code, Where(Text("receiving from rank ", peer)));
   });
 }
@@ -169,7 +171,7 @@ std::string Flight::LateText() const {
   for (int peer : missing) {
     int found = 0;
     MPI_Status status;
-    MPI_Iprobe(peer, MPI_ANY_TAG, comm_, &found, &status);
+    MPI_Iprobe(peer, MPI_ANY_TAG, route_.comm, &found, &status);
     if (found) {
       text += Text("; rank ", peer, " has sent for ", Tag::Describe(status.MPI_TAG), " while this is ",
                    Tag::Describe(tag_.value()));

@@ -39,11 +39,19 @@ struct Limits {
   std::function<void()> watch{};  ///< asked while waiting; see Communicator::SetWatch
 };
 
+/// A communicator of MPI, and which of its ranks take part: peer p stands for rank places[p]. Empty: all, as they are.
+struct Route {
+  MPI_Comm comm;
+  std::vector<int> places{};
+  int PlaceOf(int peer) const { return places.empty() ? peer : places[peer]; }
+};
+
 /// The messages of one operation in flight. Destroyed before all are done, it abandons them; the tensors it holds then stay
 /// allocated for ever, because MPI may still read or write them.
 class Flight {
  public:
-  Flight(MPI_Comm comm, int rank, Tag tag, const Limits& limits, std::vector<torch::Tensor> buffers);
+  /// Borrows the route. Messages and failures name ranks of its communicator.
+  Flight(const Route& route, int rank, Tag tag, const Limits& limits, std::vector<torch::Tensor> buffers);
   ~Flight();
   Flight(const Flight&) = delete;
   Flight& operator=(const Flight&) = delete;
@@ -65,7 +73,7 @@ class Flight {
   std::string LateText() const;
   std::string Where(std::string_view what) const;
 
-  MPI_Comm comm_;
+  const Route& route_;
   int rank_;
   Tag tag_;
   Limits limits_;

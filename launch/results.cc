@@ -35,9 +35,10 @@ std::string BytesLine(const Json& result) {
   const Json& seconds = result["seconds"];
   const auto whole = [](double value) { return report::FormatBytes(std::llround(value)); };
   const double payload = bytes["payload_per_rank"].get<double>();
-  const double predicted = bytes["predicted_per_rank"].get<double>();
-  std::string text = Text("sent a rank: ", whole(payload), " (predicted ", whole(predicted), ") in ",
-                          bytes["exchanges"].get<int64_t>(), " exchanges");
+  const Json& predicted = bytes["predicted_per_rank"];  // null where members were lost
+  std::string text = "sent a rank: " + whole(payload);
+  if (predicted.is_number()) text += " (predicted " + whole(predicted.get<double>()) + ")";
+  text += Text(" in ", bytes["exchanges"].get<int64_t>(), " exchanges");
   const double steps = result["steps"].get<double>();
   if (steps > 0) text += ", " + whole(payload / steps) + " a step";
   char times[128];
@@ -45,6 +46,14 @@ std::string BytesLine(const Json& result) {
                 seconds["train"].get<double>(), seconds["exchange"].get<double>(), seconds["evaluate"].get<double>(),
                 seconds["total"].get<double>());
   return text + times;
+}
+
+std::string LostText(const Json& result) {
+  std::string text;
+  for (const Json& lost : result.value("lost", Json::array())) {
+    text += Text("lost: ", lost["reason"].get<std::string>(), "; the averages are of the members that were left\n");
+  }
+  return text;
 }
 
 }  // namespace
@@ -69,7 +78,7 @@ std::string ResultText(const Json& result) {
   }
   std::string text = table.Render();
   if (!result["lmc"].empty()) text += '\n' + BarriersText(result["lmc"]);
-  return text + '\n' + BytesLine(result);
+  return text + '\n' + LostText(result) + BytesLine(result);
 }
 
 std::string ScoresText(const Json& report) {

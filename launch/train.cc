@@ -54,15 +54,15 @@ int Train(const TrainArguments& arguments, const CommonOptions& common) {
       std::cerr << "measuring members, ensemble, average and connectivity ..." << std::endl;
     }
   };
-  const trainer::RunOutcome outcome = trainer::TrainPopulation(request, WatchInterrupts());
-  if (!outcome.prints || outcome.exit_code != 0) return outcome.exit_code;
-  if (outcome.already_finished) std::cerr << outcome.run_dir.string() << ": this run is finished\n";
-  if (common.json) {
-    std::cout << outcome.result.dump(2) << std::endl;
-  } else if (!common.quiet) {
-    std::cout << ResultText(outcome.result) << "\nrun directory: " << outcome.run_dir.string() << std::endl;
-  }
-  return 0;
+  request.report = [&](const trainer::RunOutcome& outcome) {
+    if (outcome.already_finished) std::cerr << outcome.run_dir.string() << ": this run is finished\n";
+    if (common.json) {
+      std::cout << outcome.result.dump(2) << std::endl;
+    } else if (!common.quiet) {
+      std::cout << ResultText(outcome.result) << "\nrun directory: " << outcome.run_dir.string() << std::endl;
+    }
+  };
+  return trainer::TrainPopulation(request, WatchInterrupts());
 }
 
 }  // namespace

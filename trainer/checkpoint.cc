@@ -26,19 +26,19 @@ Checkpointer::Checkpointer(const RankContext& context, Member& member, Strategy&
       next_beat_(plan_.first_step + 1),
       last_beat_(plan_.first_step),
       last_beat_time_(context.clock.Seconds()) {
-  if (context.config.checkpoint.every_steps > 0) snapshot_.Reserve(LiveTensors(member, strategy));
+  if (plan_.saves && context.config.checkpoint.every_steps > 0) snapshot_.Reserve(LiveTensors(member, strategy));
 }
 
 void Checkpointer::AfterStep(const LoopState& at, MetricsWriter& metrics) {
-  const int64_t every = context_.config.checkpoint.every_steps;
+  const int64_t every = plan_.saves ? context_.config.checkpoint.every_steps : 0;
   const bool last = at.step == plan_.total_steps;
   const bool due = every > 0 && (at.step % every == 0 || last);
   if (due || last || at.step == next_beat_) Beat(at.step);
-  const bool takes = due || stop_;
+  const bool takes = plan_.saves && (due || stop_);
   if (takes) Take(at, metrics);
   if (last || stop_) Drain(at.step);
   if (!stop_) return;
-  if (!takes) {  // the signal came while the last files were written
+  if (plan_.saves && !takes) {  // the signal came while the last files were written
     Take(at, metrics);
     Drain(at.step);
   }
@@ -169,6 +169,10 @@ void Checkpointer::Drain(int64_t step) {
 
 void Checkpointer::Stop(int64_t step) {
   all_know_ = true;
+  if (!plan_.saves) {
+    throw Interrupted(Text("interrupted after step ", step, " of ", plan_.total_steps, ", without a checkpoint, since a member was lost "
+                           "before; --resume goes on from the last one that holds all members"));
+  }
   throw Interrupted(Text("interrupted after step ", step, " of ", plan_.total_steps, "; ",
                          (plan_.run_dir / "checkpoints" / CheckpointName(step)).string(),
                          " was written, no result; go on with --resume"));

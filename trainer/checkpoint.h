@@ -18,6 +18,8 @@ struct CheckpointPlan {
   int64_t first_step = 0;  ///< that this part of the run takes
   double started = 0;      ///< clock at the start of the run, earlier parts included
   const std::atomic<bool>& interrupted;
+  /// False after a loss: a checkpoint holds all members, so the last complete one stays the one to go on from.
+  bool saves = true;
   /// Asked for at every beat on the ranks that have one; throws when the run directory is lost.
   std::function<void()> check_directory{};
 };

@@ -73,6 +73,12 @@ void Snapshot::Take(const models::StateDict& live) {
   }
 }
 
+void Snapshot::PutBack(models::StateDict& live) const {
+  const torch::NoGradGuard no_grad;
+  BASIN_CHECK(copies_.size() == live.size(), copies_.size(), " tensors became ", live.size());
+  for (size_t k = 0; k < live.size(); ++k) live[k].tensor.copy_(copies_[k].tensor);
+}
+
 base::FileDigest Snapshot::Write(const fs::path& path) const { return models::SaveState(path, copies_); }
 
 base::Json RankFacts(const RunConfig& config, Member& member, Strategy& strategy, const comm::Ledger& ledger,

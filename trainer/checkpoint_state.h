@@ -24,6 +24,8 @@ class Snapshot {
   void Reserve(const models::StateDict& live);
   /// One memory copy (GPU: waits for it). Nobody may be in Write.
   void Take(const models::StateDict& live);
+  /// The tensors as Take saw them, back into `live`, which has the same names.
+  void PutBack(models::StateDict& live) const;
   /// Any thread, while Take is not called.
   base::FileDigest Write(const std::filesystem::path& path) const;
 

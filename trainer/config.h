@@ -89,6 +89,7 @@ struct CheckpointOptions {
 struct CoordinatorOptions {
   std::string address = "embedded";   ///< in rank 0, on the loopback; or HOST:PORT of a basin-coordinator; or none
   std::chrono::milliseconds heartbeat{2000};
+  coordinator::OnLoss on_loss = coordinator::OnLoss::kAbort;
   std::chrono::milliseconds timeout{10000};  ///< of silence, in training; other phases are allowed multiples
   std::optional<coordinator::Tls> tls{};
 };

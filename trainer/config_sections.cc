@@ -106,7 +106,10 @@ void VisitCoordinator(Keys& keys, CoordinatorOptions& options) {
   keys.Seconds("heartbeat_s", options.heartbeat);
   keys.Seconds("timeout_s", options.timeout);
   keys.Require(options.heartbeat < options.timeout, "timeout_s", "must be longer than heartbeat_s");
-  keys.Only("on_loss", "abort");
+  using coordinator::OnLoss;
+  keys.Choice("on_loss", options.on_loss, {{OnLoss::kAbort, "abort"}, {OnLoss::kContinue, "continue"}});
+  keys.Require(options.on_loss == OnLoss::kAbort || options.address != "none", "on_loss",
+               "continue needs a coordinator, and coordinator.address is none");
   VisitOptional(keys, "tls", options.tls, VisitTls);
   keys.Require(!options.tls || (options.address != "embedded" && options.address != "none"), "tls",
                "needs coordinator.address: HOST:PORT of a basin-coordinator; an embedded one listens on the loopback alone");

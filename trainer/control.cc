@@ -5,11 +5,13 @@
 #include <cstdlib>
 #include <random>
 #include <sstream>
+#include <thread>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "coordinator/membership.h"
 #include "trainer/agreement.h"
 
 namespace basin::trainer {
@@ -19,6 +21,7 @@ using Seconds = std::chrono::duration<double>;
 
 coordinator::Settings SettingsOf(const RunConfig& config) {
   return {.members = config.population.members,
+          .on_loss = config.coordinator.on_loss,
           .heartbeat_s = Seconds(config.coordinator.heartbeat).count(),
           .timeout_s = Seconds(config.coordinator.timeout).count()};
 }
@@ -32,6 +35,10 @@ std::string ChooseToken() {
   return token.str();
 }
 
+bool IsOver(coordinator::Verdict verdict) {
+  return verdict == coordinator::Verdict::kEnd || verdict == coordinator::Verdict::kPutOut;
+}
+
 bool IsEmbedded(const RunConfig& config) { return config.coordinator.address == "embedded"; }
 
 }  // namespace
@@ -39,6 +46,10 @@ bool IsEmbedded(const RunConfig& config) { return config.coordinator.address == 
 std::unique_ptr<Control> Control::Make(const ControlPlan& plan, comm::Communicator& comm) {
   if (plan.config.coordinator.address == "none") return nullptr;
   if (IsEmbedded(plan.config) && !plan.one_host) {
+    if (plan.config.coordinator.on_loss == coordinator::OnLoss::kContinue) {
+      throw ConfigError("coordinator.on_loss is continue, but the ranks are on several hosts, where an embedded coordinator does not "
+                        "reach; start basin-coordinator and set coordinator.address: HOST:PORT");
+    }
     if (comm.rank() == 0) {
       base::LogInfo("the ranks are on several hosts, where an embedded coordinator does not reach: lost ranks are noticed after "
                     "comm.timeout_s. For more, start basin-coordinator and set coordinator.address: HOST:PORT");
@@ -48,7 +59,10 @@ std::unique_ptr<Control> Control::Make(const ControlPlan& plan, comm::Communicat
   return std::unique_ptr<Control>(new Control(plan, comm));
 }
 
-Control::Control(const ControlPlan& plan, comm::Communicator& comm) : comm_(comm) {
+Control::Control(const ControlPlan& plan, comm::Communicator& comm)
+    : comm_(&comm),
+      settings_(SettingsOf(plan.config)),
+      tls_(plan.config.coordinator.tls.value_or(coordinator::Tls{})) {
   const RunConfig& config = plan.config;
   std::string address = config.coordinator.address, token;
   OnAllRanks(comm, [&] {
@@ -62,21 +76,22 @@ Control::Control(const ControlPlan& plan, comm::Communicator& comm) : comm_(comm
   OnAllRanks(comm, [&] {
     client_ = std::make_unique<coordinator::Client>(
         coordinator::ClientOptions{.address = address,
-                                   .tls = config.coordinator.tls.value_or(coordinator::Tls{}),
+                                   .tls = tls_,
                                    .member = comm.rank(),
                                    .token = token,
-                                   .settings = SettingsOf(config),
+                                   .settings = settings_,
                                    .step = plan.step,
                                    .join_s = Seconds(comm.timeout()).count() / 2});
     client_->AwaitGroup(comm.timeout() / 2);
   });
   rate_step_ = plan.step;
   rate_time_ = clock_.Seconds();
-  comm_.SetWatch([this] { Check(); });
+  address_ = address;
+  Watch(comm);
 }
 
 Control::~Control() {
-  comm_.SetWatch({});
+  comm_->SetWatch({});
   client_.reset();
   if (!announced_.empty()) {
     std::error_code ignored;  // the run directory may be gone
@@ -106,9 +121,42 @@ void Control::Progress(coordinator::Phase phase, int64_t step, std::string opera
 }
 
 void Control::Check() const {
+  using coordinator::Verdict;
   const coordinator::Directive now = client_->directive();
-  if (now.verdict != coordinator::Verdict::kEnd && now.verdict != coordinator::Verdict::kPutOut) return;
-  throw CommError(Text(now.verdict == coordinator::Verdict::kEnd ? "the run is over: " : "the run has put this rank out: ", now.reason));
+  if (now.verdict == Verdict::kEnd) throw CommError("the run is over: " + now.reason);
+  if (now.verdict == Verdict::kPutOut) throw CommError("the run has put this rank out: " + now.reason);
+  if (now.epoch > epoch_) throw CommError("the group has changed: " + now.reason);
+}
+
+bool Control::others_go_on() const { return continues() && !server_ && verdict() != coordinator::Verdict::kEnd; }
+
+std::optional<NewGroup> Control::Regroup(int64_t step) {
+  // The failure may be known here before the coordinator has counted the silence.
+  const coordinator::Time silence = std::max(coordinator::SilenceAllowed(settings_, coordinator::Phase::kTraining),
+                                             coordinator::SilenceAllowed(settings_, coordinator::Phase::kFinish));
+  const double patience = clock_.Seconds() + coordinator::ToSeconds(silence) + 2 * settings_.heartbeat_s;
+  while (client_->directive().epoch == epoch_ && clock_.Seconds() < patience) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (IsOver(verdict())) Check();
+  }
+  if (client_->directive().epoch == epoch_) return std::nullopt;
+  const coordinator::Directive agreed = client_->Agree(step, Seconds(coordinator::ToSeconds(coordinator::RegroupAllowed(settings_)) + 5));
+  if (IsOver(agreed.verdict)) Check();
+  epoch_ = agreed.epoch;
+  return NewGroup{.epoch = agreed.epoch, .members = agreed.members, .step = agreed.step};
+}
+
+void Control::Watch(comm::Communicator& comm) {
+  comm_ = &comm;
+  comm.SetWatch([this] { Check(); });
+}
+
+base::Json Control::Lost() const {
+  base::Json lost = base::Json::array();
+  for (const auto& member : coordinator::QueryStatus(address_, tls_, Seconds(10)).members) {
+    if (member.state == "lost") lost.push_back({{"member", member.id}, {"step", member.step}, {"reason", member.note}});
+  }
+  return lost;
 }
 
 void Control::Leave(coordinator::LeaveKind kind, const std::string& reason) { client_->Leave(kind, reason); }

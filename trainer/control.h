@@ -4,9 +4,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "comm/communicator.h"
 #include "coordinator/client.h"
 #include "coordinator/server.h"
@@ -21,11 +24,18 @@ struct ControlPlan {
   bool one_host = true;           ///< an embedded coordinator listens on the loopback, so it serves ranks of its own host alone
 };
 
+/// Those that are left after a loss.
+struct NewGroup {
+  int64_t epoch = 0;           ///< of the membership: 2 after the first loss, then 3, ...
+  std::vector<int> members{};  ///< ascending
+  int64_t step = 0;            ///< agreed: whoever has taken fewer takes the missing ones alone
+};
+
 /// Lives between MPI_Init and MPI_Finalize. Methods are called by the thread of the rank.
 class Control {
  public:
   /// Joins, and waits until all have. Collective over `comm`, which asks this object from now on whether a long wait still makes
-  /// sense; `comm` must outlive it. Null with coordinator.address none, or embedded on several hosts (then with a line in the log).
+  /// sense; `comm` must outlive it. Null with coordinator.address none, or embedded on several hosts (then with a line in the log; ConfigError where on_loss is continue).
   /// CommError where the coordinator does not answer.
   static std::unique_ptr<Control> Make(const ControlPlan& plan, comm::Communicator& comm);
   /// Not yet left: as failed, so the others know at once.
@@ -37,15 +47,32 @@ class Control {
   void Progress(coordinator::Phase phase, int64_t step, std::string operation);
   /// CommError once the run is over for this rank, with the reason: who was lost, where, after how long a silence.
   void Check() const;
+  /// Whether the run goes on without lost members.
+  bool continues() const { return settings_.on_loss == coordinator::OnLoss::kContinue; }
+  /// Whether the run goes on without this rank, should it end now: with on_loss continue, unless the run is over or this rank is
+  /// the one that hosts the coordinator.
+  bool others_go_on() const;
+  /// After a failed exchange, standing still with `step` steps taken: waits for the coordinator to say who is left and for them to
+  /// agree on a step. Nothing when nobody was lost: then the failure was another. CommError when the run is over for this rank.
+  std::optional<NewGroup> Regroup(int64_t step);
+  /// Long waits of `comm` are checked from now on, those of the communicator before no more.
+  void Watch(comm::Communicator& comm);
+  /// Who was lost so far: [{"member", "step", "reason"}].
+  base::Json Lost() const;
   /// Says goodbye. An embedded coordinator goes on until the object of rank 0 is destroyed.
   void Leave(coordinator::LeaveKind kind, const std::string& reason);
 
  private:
   Control(const ControlPlan& plan, comm::Communicator& comm);
+  coordinator::Verdict verdict() const { return client_->directive().verdict; }
   void Host(const ControlPlan& plan);
 
   const base::SystemClock clock_{};
-  comm::Communicator& comm_;
+  comm::Communicator* comm_;
+  coordinator::Settings settings_;
+  std::string address_;
+  coordinator::Tls tls_;
+  int64_t epoch_ = 1;  // of the group that this rank works in
   std::filesystem::path announced_;  // coordinator.json, on rank 0
   std::unique_ptr<coordinator::Server> server_;
   std::unique_ptr<coordinator::Client> client_;  // destroyed first

@@ -39,6 +39,7 @@ class Finisher {
     const base::Stopwatch watch(context_.clock);
     WaitLonger();  // peers may still be training
     if (context_.control != nullptr) context_.control->Progress(coordinator::Phase::kFinish, input_.steps, "finish");
+    ids_ = GatherIds();
     networks_ = GatherPopulation(member_, comm_);
     ScoreMembers();
     OnRankZero([&] {
@@ -51,11 +52,19 @@ class Finisher {
     AddDistance();
     AddLedger(evaluate);
     if (comm_.rank() != 0) return nullptr;
+    if (!input_.lost.empty()) AddLost();
     base::WriteJson(input_.run_dir / "result.json", result_);
     return result_;
   }
 
  private:
+  /// Member of each rank: 0, 1, ... unless some were lost.
+  std::vector<int64_t> GatherIds() {
+    const torch::Tensor own = torch::tensor({member_.id()}).to(comm_.device());
+    const torch::Tensor ids = comm_.AllGather(own).view({-1}).to(torch::kCPU);
+    return {ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel()};
+  }
+
   /// A healthy peer may be late here by as much as this rank has worked so far, since all do like work.
   void WaitLonger() {
     const double worked = context_.clock.Seconds() - input_.started;
@@ -97,13 +106,13 @@ class Finisher {
     result_ = {{"format", 1},
                {"config_hash", ConfigHash(context_.config)},
                {"seed", context_.config.seed},
-               {"members", comm_.size()},
+               {"members", context_.config.population.members},
                {"strategy", StrategyName(context_.config.strategy)},
                {"backend", comm_.name()},
                {"steps", input_.steps}};
     base::Json members = base::Json::array();
     for (int64_t m = 0; m < comm_.size(); ++m) {
-      members.push_back({{"id", m},
+      members.push_back({{"id", ids_[m]},
                          {"test_loss", scores[m][0].item<double>()},
                          {"test_accuracy", scores[m][1].item<double>()},
                          {"weights_hash", base::HexHash(static_cast<uint64_t>(hashes[m][0].item<int64_t>()))}});
@@ -128,8 +137,8 @@ class Finisher {
   void WriteMembers() {
     for (size_t m = 0; m < networks_.size(); ++m) {
       std::filesystem::create_directories(input_.run_dir / "members");
-      models::SaveState(input_.run_dir / MemberFile(static_cast<int64_t>(m)), networks_[m],
-                        {{"basin.member", std::to_string(m)}});
+      models::SaveState(input_.run_dir / MemberFile(ids_[m]), networks_[m],
+                        {{"basin.member", std::to_string(ids_[m])}});
     }
   }
 
@@ -163,12 +172,18 @@ class Finisher {
     models::LoadState(*scratch_, soup.state);
     result_["soup"] = AsJson(Evaluate(*scratch_, bench_, context_.dataset.test));
     result_["soup"]["validation_accuracy"] = soup.score;
-    result_["soup"]["chosen"] = soup.chosen;
+    base::Json chosen = base::Json::array();
+    for (const auto index : soup.chosen) chosen.push_back(ids_[index]);
+    result_["soup"]["chosen"] = std::move(chosen);
   }
 
   void MeasureConnectivity() {
     const auto pairs = ChoosePairs(context_.config.lmc.pairs, comm_.size());
-    const auto curves = MeasurePairs(networks_, pairs, context_.config.lmc, bench_, *scratch_, comm_);
+    auto curves = MeasurePairs(networks_, pairs, context_.config.lmc, bench_, *scratch_, comm_);
+    for (PairCurve& curve : curves) {
+      curve.a = ids_[curve.a];
+      curve.b = ids_[curve.b];
+    }
     result_["lmc"] = BarriersAsJson(curves);
     if (comm_.rank() == 0) base::WriteFileAtomically(input_.run_dir / "lmc.csv", CurvesAsCsv(curves));
   }
@@ -206,6 +221,12 @@ class Finisher {
                           {"total", context_.clock.Seconds() - input_.started}};
   }
 
+  /// What was foretold for the whole population does not hold for what is left of it.
+  void AddLost() {
+    result_["lost"] = input_.lost;
+    for (const char* key : {"predicted_per_rank", "predicted_stddev", "predicted_messages_per_rank"}) result_["bytes"][key] = nullptr;
+  }
+
   /// Means over ranks are whole numbers but for ragged shards.
   static base::Json Whole(double value) {
     return value == std::floor(value) ? base::Json(static_cast<int64_t>(value)) : base::Json(value);
@@ -218,7 +239,8 @@ class Finisher {
   const FinishInput& input_;
   Bench bench_;  // renews the deadline after every batch
   std::shared_ptr<models::Classifier> scratch_;
-  std::vector<models::StateDict> networks_;
+  std::vector<int64_t> ids_;
+  std::vector<models::StateDict> networks_;  // ids_ and these: one a rank
   base::Json result_;
 };
 

@@ -15,6 +15,7 @@ struct FinishInput {
   double started = 0;  ///< context.clock at the start of the run, seconds
   std::filesystem::path run_dir;
   int64_t steps = 0;
+  base::Json lost = base::Json::array();  ///< members that were lost: {"member", "step", "reason"}; the forecast is then no more due
 };
 
 /// Measures and writes members/, average*.safetensors, soup.safetensors, lmc.csv and, last, result.json (all by rank 0, which

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "merge/renormalise.h"
 #include "models/layers.h"
+#include "trainer/checkpoint_state.h"
 #include "trainer/schedule.h"
 
 namespace basin::trainer {
@@ -20,31 +21,33 @@ std::unique_ptr<report::EventWriter> OpenEvents(const std::filesystem::path& fol
 class Loop {
  public:
   Loop(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
-       const LoopState& start)
+       LoopState& at)
       : context_(context),
         member_(member),
         strategy_(strategy),
         counting_(counting),
-        metrics_(context.metrics, member.id(), context.clock, OpenEvents(context.event_folder), start.records),
+        metrics_(context.metrics, member.id(), context.clock, OpenEvents(context.event_folder), at.records),
         total_steps_(TotalSteps(context.config, context.dataset)),
         steps_per_epoch_(StepsPerEpoch(context.config, context.dataset)),
-        step_(start.step),
-        times_(start.times) {}
+        at_(at) {}
+  ~Loop() { at_.records = metrics_.records(); }
 
-  LoopTimes Run(const BetweenSteps& between_steps) {
-    for (; step_ < total_steps_; ++step_) {
+  void Run(const BetweenSteps& between_steps) {
+    while (at_.step < total_steps_) {
+      step_ = at_.step;
       Tell(coordinator::Phase::kTraining, "step");
       Step();
       if ((step_ + 1) % steps_per_epoch_ == 0) EndEpoch();
       Show();
-      if (between_steps) between_steps({.step = step_ + 1, .times = times_, .records = metrics_.records()}, metrics_);
+      at_.records = metrics_.records();
+      if (between_steps && !alone()) between_steps(at_, metrics_);
     }
     metrics_.Flush();
-    return times_;
   }
 
  private:
   int64_t epoch() const { return step_ / steps_per_epoch_; }
+  bool alone() const { return step_ < at_.alone_until; }
 
   void Tell(coordinator::Phase phase, const char* operation) {
     if (context_.control != nullptr) context_.control->Progress(phase, step_, operation);
@@ -56,7 +59,8 @@ class Loop {
     const double lr = LearningRate(own.schedule, own.optimizer.lr, step_, total_steps_);
     const torch::Tensor loss = member_.TrainStep(step_, lr);
     metrics_.Step(step_, epoch(), lr, loss);
-    times_.train += watch.Seconds();
+    at_.times.train += watch.Seconds();
+    at_.step = step_ + 1;
     // The strategy sees the population's learning rate: all ranks must scale their exchange alike.
     const TrainOptions& common = context_.config.train;
     Exchange([&](MemberState& state) {
@@ -76,12 +80,27 @@ class Loop {
 
   template <typename Call>
   void Exchange(Call&& call) {
+    if (alone()) return;
     Tell(coordinator::Phase::kTraining, "exchange");
     const comm::Ledger before = counting_.ledger();
     MemberState state = member_.state();
-    call(state);
+    Undoably([&] { call(state); });
     const comm::Ledger& after = counting_.ledger();
     if (after.exchanges != before.exchanges) metrics_.Exchange(step_, epoch(), before, after);
+  }
+
+  /// Where the run goes on without lost members, a half-done exchange leaves no trace. The price is one copy of the tensors.
+  template <typename Call>
+  void Undoably(Call&& call) {
+    if (context_.control == nullptr || !context_.control->continues()) return call();
+    before_.Take(LiveTensors(member_, strategy_));
+    try {
+      call();
+    } catch (...) {
+      models::StateDict live = LiveTensors(member_, strategy_);
+      before_.PutBack(live);
+      throw;
+    }
   }
 
   void EvaluateMember() {
@@ -90,7 +109,7 @@ class Loop {
     const Bench bench{context_.dataset, context_.config.evaluate, member_.params().values().device(), context_.config.seed};
     const Score score = Evaluate(member_.model(), bench, context_.dataset.test);
     metrics_.Record("eval", step_, epoch(), {{"split", "test"}, {"loss", score.loss}, {"accuracy", score.accuracy}});
-    times_.evaluate += watch.Seconds();
+    at_.times.evaluate += watch.Seconds();
   }
 
   void Show() {
@@ -108,8 +127,9 @@ class Loop {
   comm::CountingCommunicator& counting_;
   MetricsWriter metrics_;
   const int64_t total_steps_, steps_per_epoch_;
-  int64_t step_;  // the one that is being taken
-  LoopTimes times_;
+  LoopState& at_;
+  int64_t step_ = 0;  // the one that is being taken
+  Snapshot before_;
 };
 
 int64_t HookedUnits(Member& member) {
@@ -147,9 +167,9 @@ RunShape ShapeOf(const RunConfig& config, const data::Dataset& dataset, Member& 
   return shape;
 }
 
-LoopTimes Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
-                const LoopState& start, const BetweenSteps& between_steps) {
-  return Loop(context, member, strategy, counting, start).Run(between_steps);
+void Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting, LoopState& at,
+           const BetweenSteps& between_steps) {
+  Loop(context, member, strategy, counting, at).Run(between_steps);
 }
 
 }  // namespace basin::trainer

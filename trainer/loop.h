@@ -31,6 +31,7 @@ struct LoopState {
   int64_t step = 0;  ///< steps taken
   LoopTimes times{};
   int64_t records = 0;  ///< in metrics.jsonl, by this rank
+  int64_t alone_until = 0;  ///< steps before it are taken without the strategy: after a loss, to where the others are
 };
 
 /// What one rank works with. Everything is borrowed.
@@ -54,8 +55,9 @@ int64_t StepsPerEpoch(const RunConfig& config, const data::Dataset& dataset);
 /// What the strategy may know in advance.
 RunShape ShapeOf(const RunConfig& config, const data::Dataset& dataset, Member& member);
 
-/// Trains this rank's member from `start` to the end.
-LoopTimes Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
-                const LoopState& start = {}, const BetweenSteps& between_steps = {});
+/// Trains this rank's member from `at` to the end. `at` tells at every moment where it stands, in an exception too: an exchange that
+/// threw has then changed nothing where the run goes on without lost members (context.control), and the step counts as taken.
+void Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting, LoopState& at,
+           const BetweenSteps& between_steps = {});
 
 }  // namespace basin::trainer

@@ -19,26 +19,19 @@
 #endif
 #include "data/registry.h"
 #include "trainer/agreement.h"
-#include "trainer/checkpoint.h"
-#include "trainer/control.h"
-#include "trainer/finish.h"
+#include "trainer/member.h"
 #include "trainer/run_directory.h"
+#include "trainer/run_member.h"
 
 namespace basin::trainer {
 namespace {
 
-/// What all ranks of a process share.
+/// What the ranks of a process share, and where they run.
 struct Shared {
-  RunConfig config;
-  std::shared_ptr<const data::Dataset> dataset;
-  std::filesystem::path run_dir;
-  std::unique_ptr<MetricsFile> metrics;
-  comm::LaunchInfo launch;
+  RunPlan plan;
   comm::Backend backend = comm::Backend::kInProcess;
   torch::Device device = torch::kCPU;  // type; each rank adds its index
   bool finished = false;               // result.json is there, and --resume was given
-  std::unique_ptr<RunLock> lock;       // rank 0
-  std::optional<ResumePoint> point;    // to go on from
 };
 
 torch::Device ChooseDevice(const RunConfig& config, const comm::LaunchInfo& launch) {
@@ -60,207 +53,174 @@ void CheckSize(const RunConfig& config, const comm::LaunchInfo& launch) {
 
 /// Everything that can go wrong before the first step, on this rank alone.
 Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
-  Shared shared{.config = ReadRunConfig(request.config_file, request.overrides)};
-  shared.launch = launch;
-  shared.run_dir = request.run_dir.value_or(shared.config.dir);
-  CheckSize(shared.config, launch);
-  shared.device = ChooseDevice(shared.config, launch);
+  Shared shared{.plan = {.config = ReadRunConfig(request.config_file, request.overrides), .show = request.show}};
+  RunPlan& plan = shared.plan;
+  plan.run_dir = request.run_dir.value_or(plan.config.dir);
+  plan.one_host = launch.local_size == launch.size;
+  CheckSize(plan.config, launch);
+  shared.device = ChooseDevice(plan.config, launch);
   const int local_gpus = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
-  shared.backend = comm::ResolveBackend(shared.config.comm, launch, shared.device, local_gpus);
-  if (std::filesystem::exists(shared.run_dir / "result.json") && !request.resume) {
-    throw ConfigError(Text(shared.run_dir.string(), " holds a finished run (result.json); choose another --run-dir, or remove it"));
+  shared.backend = comm::ResolveBackend(plan.config.comm, launch, shared.device, local_gpus);
+  const std::filesystem::path result = plan.run_dir / "result.json";
+  if (std::filesystem::exists(result) && !request.resume) {
+    throw ConfigError(Text(plan.run_dir.string(), " holds a finished run (result.json); choose another --run-dir, or remove it"));
   }
-  shared.finished = request.resume && std::filesystem::exists(shared.run_dir / "result.json");
+  shared.finished = request.resume && std::filesystem::exists(result);
   if (shared.finished) return shared;
-  shared.dataset = data::LoadDataset(shared.config.data);
-  CheckAgainstData(shared.config, *shared.dataset);
-  MakeClassifier(shared.config, *shared.dataset);  // refuses images that are too small for the network
+  plan.dataset = data::LoadDataset(plan.config.data);
+  CheckAgainstData(plan.config, *plan.dataset);
+  MakeClassifier(plan.config, *plan.dataset);  // refuses images that are too small for the network
   return shared;
-}
-
-/// All ranks must mean the same thing by [P] and by a step.
-void Handshake(comm::Communicator& comm, const RunConfig& config, Member& member, int64_t total_steps) {
-  const uint64_t config_hash = std::stoull(ConfigHash(config), nullptr, 16);
-  const std::array<int64_t, 4> own{static_cast<int64_t>(config_hash),
-                                   static_cast<int64_t>(member.params().layout_hash()), total_steps,
-                                   config.checkpoint.every_steps};
-  const torch::Tensor mine = torch::tensor(at::ArrayRef<int64_t>(own), torch::kInt64).to(comm.device());
-  const torch::Tensor all = comm.AllGather(mine).to(torch::kCPU);
-  constexpr std::array kWhat{"configuration", "layout of the weights", "number of steps", "checkpoint.every_steps"};
-  for (int rank = 0; rank < comm.size(); ++rank) {
-    for (size_t k = 0; k < own.size(); ++k) {
-      if (all[rank][k].item<int64_t>() != all[0][k].item<int64_t>()) {
-        throw ConfigError(Text("rank ", rank, " has another ", kWhat[k], " than rank 0; give all ranks the same files"));
-      }
-    }
-  }
-}
-
-/// TensorBoard shows a folder as a curve: member 0's is the run directory, the others have one each inside.
-std::filesystem::path EventFolder(const Shared& shared, int member) {
-  if (!shared.config.report.tensorboard) return {};
-  return member == 0 ? shared.run_dir : shared.run_dir / Text("member-", member);
-}
-
-/// The result of `work`, with a goodbye to the coordinator that tells how it ended. Collective over `comm` when it ended well.
-template <typename Work>
-base::Json Leaving(Control* control, comm::Communicator& comm, Work&& work) {
-  try {
-    base::Json result = work();
-    if (control != nullptr) control->Leave(coordinator::LeaveKind::kDone, "finished");
-    comm.Barrier();  // rank 0's coordinator stays for all goodbyes; nobody finalises while a peer still reads from it
-    return result;
-  } catch (const Interrupted& interruption) {
-    if (control != nullptr) control->Leave(coordinator::LeaveKind::kInterrupted, interruption.what());
-    throw;
-  } catch (const std::exception& failure) {
-    if (control != nullptr) control->Leave(coordinator::LeaveKind::kFailed, failure.what());
-    throw;
-  }
-}
-
-base::Json TrainToResult(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
-                         const LoopState& start, CheckpointPlan plan, bool& all_know) {
-  FinishInput input{.started = plan.started, .run_dir = plan.run_dir, .steps = plan.total_steps};
-  Checkpointer checkpointer(context, member, strategy, counting, std::move(plan), all_know);
-  input.times = Train(context, member, strategy, counting, start, [&](const LoopState& at, MetricsWriter& metrics) {
-    checkpointer.AfterStep(at, metrics);
-  });
-  input.forecast = strategy.Predict();
-  return Finish(context, member, counting.ledger(), input);
-}
-
-/// One member from its first step to the result. Collective over `comm`.
-base::Json RunMember(const RunRequest& request, const Shared& shared, comm::Communicator& comm,
-                     const std::atomic<bool>& interrupted, bool& all_know) {
-  const base::SystemClock clock;
-  double started = clock.Seconds();
-  const RunConfig& config = shared.config;
-  at::set_num_threads(config.population.threads_per_member);
-  base::SetLogPrefix(comm.size() > 1 ? Text("rank ", comm.rank()) : "");
-
-  Member member(config, *shared.dataset, comm.rank(), comm.device());
-  const RunShape shape = ShapeOf(config, *shared.dataset, member);
-  Handshake(comm, config, member, shape.total_steps);
-  if (config.population.init == Init::kSame) comm.Broadcast(member.params().values(), /*root=*/0);
-  const std::unique_ptr<Strategy> strategy = MakeStrategy(config.strategy, shape);
-  MemberState state = member.state();
-  strategy->Begin(state, comm);
-
-  comm::CountingCommunicator counting(comm, clock);
-  LoopState start;
-  if (shared.point) {
-    const RestoredRank restored = GoOn(*shared.point, member, *strategy, counting);
-    start = restored.loop;
-    started -= restored.elapsed;
-  }
-  const std::unique_ptr<Control> control = Control::Make({.config = config,
-                                                          .run_dir = shared.run_dir,
-                                                          .step = start.step,
-                                                          .one_host = shared.launch.local_size == shared.launch.size},
-                                                         comm);
-  const RankContext context{.config = config,
-                            .dataset = *shared.dataset,
-                            .comm = comm,
-                            .clock = clock,
-                            .metrics = shared.metrics.get(),
-                            .control = control.get(),
-                            .event_folder = EventFolder(shared, comm.rank()),
-                            .show = comm.rank() == 0 ? request.show : nullptr};
-  CheckpointPlan plan{.run_dir = shared.run_dir,
-                      .total_steps = shape.total_steps,
-                      .first_step = start.step,
-                      .started = started,
-                      .interrupted = interrupted};
-  if (comm.rank() == 0) plan.check_directory = [&shared] { shared.lock->CheckStillThere(); };
-  const auto work = [&] { return TrainToResult(context, member, *strategy, counting, start, std::move(plan), all_know); };
-  return Leaving(control.get(), comm, work);
 }
 
 /// Makes the run directory this run's own and finds where to go on. Collective over `comm`; `ranks_here` are this process's.
 void OpenRun(const RunRequest& request, Shared& shared, std::span<const int> ranks_here, comm::Communicator& comm) {
   const bool is_first = comm.rank() == 0;
+  RunPlan& plan = shared.plan;
   OnAllRanks(comm, [&] {
-    if (is_first) shared.lock = LockRunDirectory(shared.run_dir, request.resume);
+    if (is_first) plan.lock = LockRunDirectory(plan.run_dir, request.resume);
   });
-  if (request.resume) shared.point = FindResumePoint(shared.run_dir, shared.config, ranks_here, comm);
+  if (request.resume) plan.point = FindResumePoint(plan.run_dir, plan.config, ranks_here, comm);
   OnAllRanks(comm, [&] {
     if (!is_first) return;
-    PrepareRunDirectory(shared.run_dir, shared.config, shared.point);
-    if (request.announce) request.announce(shared.config, std::string(comm::BackendName(shared.backend)));
+    PrepareRunDirectory(plan.run_dir, plan.config, plan.point);
+    if (request.announce) request.announce(plan.config, std::string(comm::BackendName(shared.backend)));
   });
   OnAllRanks(comm, [&] {
-    std::filesystem::create_directories(shared.run_dir);
-    shared.metrics = std::make_unique<MetricsFile>(shared.run_dir / "metrics.jsonl");
+    std::filesystem::create_directories(plan.run_dir);
+    plan.metrics = std::make_unique<MetricsFile>(plan.run_dir / "metrics.jsonl");
   });
 }
 
-RunOutcome FinishedAlready(const Shared& shared, bool prints) {
-  return {.prints = prints, .already_finished = true,
-          .result = base::ReadJson(shared.run_dir / "result.json"), .run_dir = shared.run_dir};
+void Report(const RunRequest& request, const RunOutcome& outcome) {
+  if (request.report) request.report(outcome);
 }
 
-RunOutcome TrainInThreads(const RunRequest& request, const comm::LaunchInfo& launch, const std::atomic<bool>& interrupted) {
+void ReportFinished(const RunRequest& request, const RunPlan& plan) {
+  const base::Json result = base::ReadJson(plan.run_dir / "result.json");
+  Report(request, {.already_finished = true, .result = result, .run_dir = plan.run_dir});
+}
+
+void TrainInThreads(const RunRequest& request, const comm::LaunchInfo& launch, const std::atomic<bool>& interrupted) {
   Shared shared = Prepare(request, launch);
-  if (shared.finished) return FinishedAlready(shared, true);
-  std::vector<int> ranks(shared.config.population.members);
+  const RunPlan& plan = shared.plan;
+  if (shared.finished) return ReportFinished(request, plan);
+  std::vector<int> ranks(plan.config.population.members);
   std::iota(ranks.begin(), ranks.end(), 0);
-  const auto alone = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, shared.config.comm.timeout);
+  const auto alone = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, plan.config.comm.timeout);
   OpenRun(request, shared, ranks, *alone);
-  RunOutcome outcome{.run_dir = shared.run_dir};
+  RunOutcome outcome{.run_dir = plan.run_dir};
   comm::RunInProcess(
-      shared.config.population.members,
+      plan.config.population.members,
       [&](comm::Communicator& comm) {
-        bool all_know = false;  // threads need not: the first failure is rethrown below
-        base::Json result = RunMember(request, shared, comm, interrupted, all_know);
+        bool all_know = false, others_go_on = false;  // threads need not: the first failure is rethrown below
+        base::Json result = RunMember({plan, comm, interrupted, all_know, others_go_on});
         if (comm.rank() == 0) outcome.result = std::move(result);
       },
-      shared.config.comm.timeout, shared.device);
-  return outcome;
+      plan.config.comm.timeout, shared.device);
+  Report(request, outcome);
 }
 
-std::unique_ptr<comm::Communicator> MakeDataPlane(comm::MpiSession& session, comm::Communicator& bootstrap,
-                                                  const Shared& shared) {
+/// The communicators that members exchange over.
+class DataPlane {
+ public:
+  DataPlane(comm::MpiSession& session, comm::Communicator& bootstrap, const Shared& shared)
+      : session_(session), shared_(shared), timeout_(shared.plan.config.comm.timeout) {
+    if (!is_nccl()) all_ = comm::MakeMpi(session, timeout_, shared.device);
+    if (is_nccl()) all_ = OverNccl(bootstrap);
+  }
+  comm::Communicator& all() { return *all_; }
+
+  /// Each loss takes a member at least, and two must be left.
+  void Reserve() {
+    session_.ReserveGroups(session_.size() - 1);
+    const char* recovery = std::getenv("OMPI_MCA_orte_enable_recovery");
+    if (session_.rank() == 0 && (recovery == nullptr || std::string_view(recovery) != "1")) {
+      base::LogWarning("coordinator.on_loss is continue, but mpirun ends all ranks when one dies; start it with --enable-recovery");
+    }
+  }
+  std::unique_ptr<comm::Communicator> Over(const NewGroup& left) {
+    const comm::MpiGroup group{.number = static_cast<int>(left.epoch) - 2, .members = left.members};
+    if (!is_nccl()) return comm::MakeMpiGroup(session_, group, timeout_, shared_.device);
+    bootstraps_.push_back(comm::MakeMpiGroup(session_, group, timeout_));
+    return OverNccl(*bootstraps_.back());
+  }
+
+ private:
+  bool is_nccl() const { return shared_.backend == comm::Backend::kNccl; }
+  std::unique_ptr<comm::Communicator> OverNccl(comm::Communicator& bootstrap) const {
 #if defined(BASIN_WITH_CUDA)
-  if (shared.backend == comm::Backend::kNccl) return comm::MakeNccl(bootstrap, shared.device, shared.config.comm.timeout);
+    return comm::MakeNccl(bootstrap, shared_.device, timeout_);
+#else
+    throw CheckFailed(Text("built without CUDA, and yet nccl was chosen for ", bootstrap.size(), " ranks"));
 #endif
-  (void)bootstrap;
-  return comm::MakeMpi(session, shared.config.comm.timeout, shared.device);
+  }
+
+  comm::MpiSession& session_;
+  const Shared& shared_;
+  std::chrono::milliseconds timeout_;
+  std::unique_ptr<comm::Communicator> all_;
+  std::vector<std::unique_ptr<comm::Communicator>> bootstraps_;
+};
+
+/// How a failure of this process concerns the others.
+struct Concern {
+  bool all_know = false;      // all fail alike and can leave in order
+  bool others_go_on = false;  // they go on without this one
+};
+
+void TrainInProcesses(const RunRequest& request, const comm::LaunchInfo& launch, comm::MpiSession& session,
+                      const std::atomic<bool>& interrupted, Concern& concern) {
+  // Reading a data set may take one host longer than another.
+  const auto bootstrap = comm::MakeMpi(session, std::chrono::minutes(5));
+  Shared shared;
+  const RunPlan& plan = shared.plan;
+  concern.all_know = true;
+  OnAllRanks(*bootstrap, [&] { shared = Prepare(request, launch); });
+  if (shared.finished) {
+    if (session.rank() == 0) ReportFinished(request, plan);
+    return;
+  }
+  OpenRun(request, shared, std::array{session.rank()}, *bootstrap);
+  concern.all_know = false;
+  DataPlane data_plane(session, *bootstrap, shared);
+  MemberRun run{plan, data_plane.all(), interrupted, concern.all_know, concern.others_go_on};
+  if (plan.config.coordinator.on_loss == coordinator::OnLoss::kContinue) {
+    data_plane.Reserve();
+    run.regroup = [&](const NewGroup& left) { return data_plane.Over(left); };
+  }
+  const base::Json result = RunMember(run);
+  const bool is_first = !result.is_null();
+  if (is_first) Report(request, {.result = result, .run_dir = plan.run_dir});
+  if (session.reduced()) session.EndJob(is_first);
 }
 
-RunOutcome TrainUnderMpi(const RunRequest& request, const comm::LaunchInfo& launch, const std::atomic<bool>& interrupted) {
+int TrainUnderMpi(const RunRequest& request, const comm::LaunchInfo& launch, const std::atomic<bool>& interrupted) {
   comm::MpiSession session;
   base::SetLogPrefix(Text("rank ", session.rank()));
-  bool all_know = false;  // all ranks fail alike and can leave in order
+  Concern concern;
   try {
-    // Reading a data set may take one host longer than another.
-    const auto bootstrap = comm::MakeMpi(session, std::chrono::minutes(5));
-    Shared shared;
-    all_know = true;
-    OnAllRanks(*bootstrap, [&] { shared = Prepare(request, launch); });
-    if (shared.finished) return FinishedAlready(shared, session.rank() == 0);
-    OpenRun(request, shared, std::array{session.rank()}, *bootstrap);
-    all_know = false;
-    const auto comm = MakeDataPlane(session, *bootstrap, shared);
-    base::Json result = RunMember(request, shared, *comm, interrupted, all_know);
-    return {.prints = session.rank() == 0, .result = std::move(result), .run_dir = shared.run_dir};
+    TrainInProcesses(request, launch, session, interrupted, concern);
+    return 0;
   } catch (const std::exception& failure) {
-    if (all_know && dynamic_cast<const CommError*>(&failure) == nullptr) {
+    if (concern.all_know && !session.reduced() && dynamic_cast<const CommError*>(&failure) == nullptr) {
       if (session.rank() == 0) throw;
-      return {.prints = false, .exit_code = ExitCode(failure)};
+      return ExitCode(failure);
     }
     std::cerr << Text("rank ", session.rank(), " on ", session.host(), ": ", Describe(failure), "\n") << std::flush;
+    if (concern.others_go_on) std::_Exit(ExitCode(failure));  // finalising would wait for them, aborting would end them
     session.Abort(ExitCode(failure));
   }
 }
 
 }  // namespace
 
-RunOutcome TrainPopulation(const RunRequest& request, const std::atomic<bool>& interrupted) {
+int TrainPopulation(const RunRequest& request, const std::atomic<bool>& interrupted) {
   const comm::LaunchInfo launch = comm::ReadLaunchInfo([](const char* name) { return std::getenv(name); });
   at::set_num_interop_threads(1);
-  if (launch.launcher == "none") return TrainInThreads(request, launch, interrupted);
-  return TrainUnderMpi(request, launch, interrupted);
+  if (launch.launcher != "none") return TrainUnderMpi(request, launch, interrupted);
+  TrainInThreads(request, launch, interrupted);
+  return 0;
 }
 
 }  // namespace basin::trainer

@@ -13,29 +13,30 @@
 
 namespace basin::trainer {
 
+struct RunOutcome {
+  bool already_finished = false;
+  base::Json result;  ///< content of result.json
+  std::filesystem::path run_dir;
+};
+
+/// The callbacks are called on the rank that reports: rank 0, or the first of those that are left. They may be empty.
 struct RunRequest {
   std::filesystem::path config_file;
   std::vector<std::string> overrides{};             ///< KEY=VALUE
   std::optional<std::filesystem::path> run_dir{};   ///< instead of run.dir
   bool resume = false;
-  /// Called on rank 0 while training; may be empty.
+  /// While training.
   std::function<void(const LoopStatus&)> show{};
-  /// Called on rank 0 once everything has been checked, before the first step.
+  /// Once everything has been checked, before the first step.
   std::function<void(const RunConfig&, const std::string& backend)> announce{};
-};
-
-struct RunOutcome {
-  bool prints = true;           ///< this process is the one that reports (rank 0)
-  int exit_code = 0;            ///< not 0: all ranks failed alike, and rank 0, which throws, tells why
-  bool already_finished = false;
-  base::Json result;            ///< content of result.json, where prints
-  std::filesystem::path run_dir;
+  /// At the end, before the group parts.
+  std::function<void(const RunOutcome&)> report{};
 };
 
 /// Under mpirun: one member a process, otherwise N members as threads of this process. `interrupted` (a signal came, to any
 /// rank) stops all ranks after the same step, with a checkpoint; see Checkpointer.
-/// Failures end all ranks: exceptions here on every rank of a process group that can still talk, otherwise the job is aborted
-/// with the failure's exit code after its message was printed.
-RunOutcome TrainPopulation(const RunRequest& request, const std::atomic<bool>& interrupted);
+/// Returns the exit code: not 0 where all ranks failed alike and rank 0, which throws, tells why. Other failures end all ranks, or
+/// with coordinator.on_loss continue this one alone: the process ends here with the failure's exit code after its message was printed.
+int TrainPopulation(const RunRequest& request, const std::atomic<bool>& interrupted);
 
 }  // namespace basin::trainer

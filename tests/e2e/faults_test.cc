@@ -3,7 +3,9 @@
 
 #include <csignal>
 
+#include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "tests/support/command.h"
 
 namespace basin {
@@ -26,6 +28,36 @@ class Faults : public testing::Test {
     return std::atoi(test::RunCommand({"sh", "-c", "pgrep -c -f '[b]asin train.*" + Marker() + "' || true"}).out.c_str());
   }
 
+  struct Job {
+    std::string options{};           ///< of mpirun
+    std::string around{};            ///< a program around each rank
+    std::vector<std::string> set{};
+    std::string then;                ///< shell, once the run is under way; $last is a rank's process, $job mpirun's
+  };
+  /// A run of three ranks. Its last line tells mpirun's exit code.
+  CommandResult UnderMpirun(const Job& job) const {
+    std::vector<std::string> set = job.set;
+    set.emplace_back("population.members=3");
+    std::string line;
+    for (const auto& word : LongRun(set)) line += "'" + word + "' ";
+    const std::string script =
+        "set -m; mpirun " + job.options + " --allow-run-as-root --oversubscribe --bind-to none -n 3 " + job.around + " " + line +
+        "& job=$!; until grep -q step '" + Marker() + "/metrics.jsonl' 2>/dev/null; do kill -0 $job || exit 99; done; "
+        "last=$(pgrep -f '^[^ ]*bin/basin train.*" + Marker() + "' | tail -n 1); " + job.then + "; wait $job; echo exit $?";
+    return test::RunCommand({"bash", "-c", script}, {.deadline_s = 60});
+  }
+  static std::vector<std::string> WithLosses(int steps) {
+    return {Text("train.steps=", steps), "coordinator.on_loss=continue", "coordinator.heartbeat_s=0.5", "coordinator.timeout_s=3"};
+  }
+  void ExpectMember2Lost() const {
+    const base::Json result = base::ReadJson(folder_.path() / "run/result.json");
+    ASSERT_EQ(result.at("lost").size(), 1u);
+    EXPECT_EQ(result.at("lost")[0].at("member"), 2);
+    ASSERT_EQ(result.at("member").size(), 2u);
+    for (int id = 0; id < 2; ++id) EXPECT_EQ(result.at("member")[id].at("id"), id);
+    EXPECT_TRUE(result.at("bytes").at("predicted_per_rank").is_null()) << "foretold for three";
+  }
+
   base::TemporaryFolder folder_;
 };
 
@@ -37,16 +69,7 @@ TEST_F(Faults, CtrlCEndsARunOfThreadsWith130AndNoResult) {
 }
 
 TEST_F(Faults, AStoppedPeerEndsTheJobWith4AndIsNamed) {
-  // The last rank stops itself once the run is under way; a helper shell sends the signal.
-  const std::string script =
-      "set -m; mpirun --allow-run-as-root --oversubscribe --bind-to none -n 3 " + [this] {
-        std::string line;
-        for (const auto& word : LongRun({"population.members=3", "comm.timeout_s=2"})) line += "'" + word + "' ";
-        return line;
-      }() + " & job=$!; "
-      "until grep -q step '" + Marker() + "/metrics.jsonl' 2>/dev/null; do kill -0 $job || exit 99; done; "
-      "kill -STOP $(pgrep -f '[b]asin train.*" + Marker() + "' | tail -n 1); wait $job; echo exit $?";
-  const CommandResult result = test::RunCommand({"bash", "-c", script}, {.deadline_s = 60});
+  const CommandResult result = UnderMpirun({.set = {"comm.timeout_s=2"}, .then = "kill -STOP $last"});
   EXPECT_NE(result.out.find("exit 4"), std::string::npos) << result.out << result.err;
   EXPECT_NE(result.err.find("comm: "), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("rank "), std::string::npos) << result.err;
@@ -54,19 +77,10 @@ TEST_F(Faults, AStoppedPeerEndsTheJobWith4AndIsNamed) {
 }
 
 TEST_F(Faults, ASilentPeerEndsTheJobLongBeforeTheDeadlineOfAnExchange) {
-  const std::string script =
-      "set -m; mpirun --allow-run-as-root --oversubscribe --bind-to none -n 3 " + [this] {
-        std::string line;
-        for (const auto& word : LongRun({"population.members=3", "comm.timeout_s=1000", "coordinator.heartbeat_s=0.5",
-                                         "coordinator.timeout_s=3"}))
-          line += "'" + word + "' ";
-        return line;
-      }() + " & job=$!; "
-      "until grep -q step '" + Marker() + "/metrics.jsonl' 2>/dev/null; do kill -0 $job || exit 99; done; "
-      "'" + Program("basin") + "' status --json --coordinator "
-      "$(sed -n 's/.*\"address\": \"\\(.*\\)\".*/\\1/p' '" + Marker() + "/coordinator.json'); "
-      "kill -STOP $(pgrep -f '[b]asin train.*" + Marker() + "' | tail -n 1); wait $job; echo exit $?";
-  const CommandResult result = test::RunCommand({"bash", "-c", script}, {.deadline_s = 60});
+  const CommandResult result = UnderMpirun(
+      {.set = {"comm.timeout_s=1000", "coordinator.heartbeat_s=0.5", "coordinator.timeout_s=3"},
+       .then = "'" + Program("basin") + "' status --json --coordinator $(sed -n 's/.*\"address\": \"\\(.*\\)\".*/\\1/p' '" + Marker() +
+               "/coordinator.json'); kill -STOP $last"});
   EXPECT_NE(result.out.find("exit 4"), std::string::npos) << result.out << result.err;
   EXPECT_NE(result.out.find("\"state\": \"training\""), std::string::npos) << result.out;
   EXPECT_NE(result.err.find("was silent for"), std::string::npos) << result.err;
@@ -75,20 +89,36 @@ TEST_F(Faults, ASilentPeerEndsTheJobLongBeforeTheDeadlineOfAnExchange) {
 
 TEST_F(Faults, AKilledPeerEndsTheSurvivorsWith4) {
   // With --enable-recovery mpirun lets the survivors speak, but ends with 0 itself; so a shell around each rank tells its code.
-  const std::string script =
-      "set -m; mpirun --enable-recovery --allow-run-as-root --oversubscribe --bind-to none -n 3 sh -c '\"$@\"; echo ended with $?' sh " +
-      [this] {
-        std::string line;
-        for (const auto& word : LongRun({"population.members=3", "comm.timeout_s=2"})) line += "'" + word + "' ";
-        return line;
-      }() + " & job=$!; "
-      "until grep -q step '" + Marker() + "/metrics.jsonl' 2>/dev/null; do kill -0 $job || exit 99; done; "
-      "kill -KILL $(pgrep -f '^[^ ]*bin/basin train.*" + Marker() + "' | tail -n 1); wait $job";
-  const CommandResult result = test::RunCommand({"bash", "-c", script}, {.deadline_s = 60});
+  const CommandResult result = UnderMpirun({.options = "--enable-recovery",
+                                            .around = "sh -c '\"$@\"; echo ended with $?' sh",
+                                            .set = {"comm.timeout_s=2"},
+                                            .then = "kill -KILL $last"});
   EXPECT_NE(result.err.find("comm: "), std::string::npos) << result.out << result.err;
-  // The exchange, or the gather by which ranks agree between steps.
-  EXPECT_TRUE(result.err.find("AllToAllV") != std::string::npos || result.err.find("AllGather") != std::string::npos) << result.err;
+  // The exchange, the gather by which ranks agree between steps, or the coordinator.
+  EXPECT_TRUE(result.err.find("AllToAllV") != std::string::npos || result.err.find("AllGather") != std::string::npos ||
+              result.err.find("closed its connection") != std::string::npos)
+      << result.err;
   EXPECT_NE(result.out.find("ended with 4"), std::string::npos) << result.out;
+  EXPECT_EQ(Orphans(), 0);
+}
+
+TEST_F(Faults, TheOthersFinishWithoutAKilledPeerWhereLossesArePermitted) {
+  const CommandResult result = UnderMpirun({.options = "--enable-recovery", .set = WithLosses(300), .then = "kill -KILL $last"});
+  EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
+  ExpectMember2Lost();
+  EXPECT_NE(result.out.find("lost: member 2"), std::string::npos) << result.out;
+  EXPECT_EQ(Orphans(), 0);
+}
+
+TEST_F(Faults, APeerThatWakesUpTooLateIsPutOut) {
+  const CommandResult result = UnderMpirun(
+      {.options = "--enable-recovery",
+       .set = WithLosses(600),
+       .then = "kill -STOP $last; until grep -q lost '" + Marker() + "/metrics.jsonl'; do kill -0 $job || exit 98; done; kill -CONT $last"});
+  EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
+  EXPECT_NE(result.err.find("rank 2 on "), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("the run has put this rank out"), std::string::npos) << result.err;
+  ExpectMember2Lost();
   EXPECT_EQ(Orphans(), 0);
 }
 

@@ -27,8 +27,10 @@ RunConfig Population(int members, const std::string& address = "embedded") {
 class ControlTest : public testing::Test {
  protected:
   /// Runs `body` as each of three ranks with a place in one control plane.
-  void OnThreeRanks(const std::function<void(comm::Communicator&, Control&)>& body) {
-    const RunConfig config = Population(3);
+  void OnThreeRanks(const std::function<void(comm::Communicator&, Control&)>& body,
+                    coordinator::OnLoss on_loss = coordinator::OnLoss::kAbort) {
+    RunConfig config = Population(3);
+    config.coordinator.on_loss = on_loss;
     comm::RunInProcess(3, [&](comm::Communicator& comm) {
       const auto control = Control::Make({.config = config, .run_dir = folder_.path(), .step = 40}, comm);
       ASSERT_NE(control, nullptr);
@@ -91,6 +93,41 @@ TEST_F(ControlTest, GoesOnWhenARankHasFinished) {
     comm.Barrier();
     control.Leave(LeaveKind::kDone, "finished");
   });
+}
+
+TEST_F(ControlTest, AgreesWithThoseThatAreLeftOnTheLargestStep) {
+  OnThreeRanks([&](comm::Communicator& comm, Control& control) {
+    EXPECT_TRUE(control.continues());
+    // Rank 0's process is the coordinator's: without it nobody goes on.
+    EXPECT_EQ(control.others_go_on(), comm.rank() != 0);
+    if (comm.rank() == 2) {
+      control.Progress(Phase::kTraining, 42, "exchange");
+      control.Leave(LeaveKind::kFailed, "the disk is full");
+      comm.SetWatch({});  // waits below for the sake of this test; a process would be gone
+    } else {
+      const auto left = control.Regroup(43 + comm.rank());
+      ASSERT_TRUE(left.has_value());
+      EXPECT_EQ(left->epoch, 2);
+      EXPECT_EQ(left->members, (std::vector<int>{0, 1}));
+      EXPECT_EQ(left->step, 44);
+      EXPECT_NO_THROW(control.Check()) << "the new group is this rank's own";
+      const base::Json lost = control.Lost();
+      ASSERT_EQ(lost.size(), 1u);
+      EXPECT_EQ(lost[0]["member"], 2);
+      EXPECT_NE(lost[0]["reason"].get<std::string>().find("the disk is full"), std::string::npos) << lost;
+    }
+    comm.Barrier();
+    control.Leave(LeaveKind::kDone, "finished");
+  }, coordinator::OnLoss::kContinue);
+}
+
+TEST_F(ControlTest, FindsNoNewGroupWhereNobodyWasLost) {
+  RunConfig config = Population(1);
+  config.coordinator.timeout = std::chrono::milliseconds(300);
+  config.coordinator.on_loss = coordinator::OnLoss::kContinue;
+  const auto alone = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, std::chrono::seconds(5));
+  const auto control = Control::Make({.config = config, .run_dir = folder_.path()}, *alone);
+  EXPECT_FALSE(control->Regroup(7).has_value());
 }
 
 TEST_F(ControlTest, IsLeftOutWhereNoCoordinatorIsWantedOrCanBeReached) {

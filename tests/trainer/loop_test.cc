@@ -50,7 +50,8 @@ TEST(Loop, WritesTheStepsOfAnEpochBeforeItsExchangeAndEvaluation) {
                               .comm = comm,
                               .clock = clock,
                               .metrics = &metrics};
-    Train(context, member, strategy, counting);
+    LoopState at;
+    Train(context, member, strategy, counting, at);
   });
   EXPECT_EQ(strategy.steps_written, (std::vector<int64_t>{4, 8}));
 }
