@@ -28,24 +28,24 @@ void CheckTensors(std::span<const SelectedTensor> tensors) {
 }
 
 /// Room for all but one draw in 10^9 (six standard deviations above the mean), so the list of the
-/// coordinates, each kept with probability `keep`, is allocated once.
-size_t RoomFor(std::span<const SelectedTensor> tensors, double keep) {
+/// coordinates is allocated once.
+size_t RoomFor(std::span<const SelectedTensor> tensors, double factor) {
   double mean = 0;
   for (const SelectedTensor& tensor : tensors) {
-    mean += keep * std::clamp(tensor.rate, 0.0, 1.0) * static_cast<double>(tensor.num_elements);
+    mean += factor * std::clamp(tensor.rate, 0.0, 1.0) * static_cast<double>(tensor.num_elements);
   }
   return static_cast<size_t>(mean + 6 * std::sqrt(mean) + GeometricSkips::kBatch);
 }
 
 using Batch = std::array<int64_t, GeometricSkips::kBatch>;
 
-/// Calls sink(coordinates) for the selected ones of one tensor, ascending, at most a batch a call.
-template <typename Sink>
-void SelectFrom(const SelectedTensor& tensor, const base::StreamId& id, Sink& sink) {
-  if (tensor.rate <= 0) return;
+/// Appends the coordinates of one tensor that are selected at `rate`, ascending.
+void SelectFrom(const SelectedTensor& tensor, double rate, const base::StreamId& id,
+                std::vector<int64_t>& indices) {
+  if (rate <= 0) return;
   const int64_t end = tensor.offset + tensor.num_elements;
-  const bool every = tensor.rate >= 1;
-  GeometricSkips skips(id, every ? 0.5 : tensor.rate);
+  const bool every = rate >= 1;
+  GeometricSkips skips(id, every ? 0.5 : rate);
   for (int64_t next = tensor.offset; next < end;) {
     Batch batch = every ? Batch{} : skips.Next();
     for (int64_t& place : batch) {
@@ -54,45 +54,21 @@ void SelectFrom(const SelectedTensor& tensor, const base::StreamId& id, Sink& si
     }
     // The whole batch is within the tensor in all calls but the last.
     const auto last = next <= end ? batch.end() : std::lower_bound(batch.begin(), batch.end(), end);
-    sink(std::span<const int64_t>(batch.begin(), last));
+    indices.insert(indices.end(), batch.begin(), last);
   }
 }
 
-template <typename Sink>
-void Select(const DrawKey& key, std::span<const SelectedTensor> tensors, Sink&& sink) {
+/// Each coordinate with probability `factor` times its tensor's rate.
+std::vector<int64_t> Select(const DrawKey& key, std::span<const SelectedTensor> tensors,
+                            double factor) {
+  std::vector<int64_t> indices;
+  indices.reserve(RoomFor(tensors, factor));
   for (size_t t = 0; t < tensors.size(); ++t) {
-    SelectFrom(tensors[t], {key.run_seed, base::Purpose::kSelect, key.exchange, t}, sink);
+    const double rate = factor * std::min(tensors[t].rate, 1.0);
+    SelectFrom(tensors[t], rate, {key.run_seed, base::Purpose::kSelect, key.exchange, t}, indices);
   }
+  return indices;
 }
-
-/// Two members: a permutation is one random bit, and what leaves a place is replaced at the same
-/// place. Keeps the coordinates that move as they are drawn, so no list of the selected ones is
-/// made.
-class Swaps {
- public:
-  Swaps(const base::StreamId& id, std::vector<int64_t>& moved) : stream_(id), moved_(moved) {}
-
-  void operator()(std::span<const int64_t> coordinates) {
-    const size_t begin = moved_.size();
-    moved_.resize(begin + coordinates.size());
-    int64_t* next = moved_.data() + begin;
-    for (int64_t coordinate : coordinates) {
-      if (num_seen_++ % 64 == 0) bits_ = stream_.NextU64();
-      // Written always, kept by the bit: a branch on it would be mispredicted half of the time.
-      *next = coordinate;
-      next += bits_ & 1;
-      bits_ >>= 1;
-    }
-    moved_.resize(next - moved_.data());
-  }
-  int64_t num_seen() const { return num_seen_; }
-
- private:
-  base::Stream stream_;
-  std::vector<int64_t>& moved_;
-  int64_t num_seen_ = 0;
-  uint64_t bits_ = 0;
-};
 
 /// Uniform permutations pi of 0..members-1, one after another from one stream: Fisher-Yates, with
 /// several bounded numbers from each random word (Brackett-Rozinsky and Lemire 2024, "Batched
@@ -172,21 +148,19 @@ std::vector<int64_t> GroupByPeer(std::span<const int64_t> coordinates, std::span
   return grouped;
 }
 
-void PlanSwaps(const DrawKey& key, std::span<const SelectedTensor> tensors,
-               const base::StreamId& permute, int peer, ShufflePlan& plan) {
-  plan.send_index.reserve(RoomFor(tensors, 0.5));
-  Swaps swaps(permute, plan.send_index);
-  Select(key, tensors, swaps);
-  plan.num_selected = swaps.num_seen();
+/// Two members: the permutation of a selected coordinate is the swap with probability 1/2. So those
+/// that move are drawn as such, at half the rate, and what leaves a place is replaced there.
+void PlanSwaps(const DrawKey& key, std::span<const SelectedTensor> tensors, int peer,
+               ShufflePlan& plan) {
+  plan.send_index = Select(key, tensors, 0.5);
   plan.receive_index = plan.send_index;
   plan.send_counts[peer] = plan.receive_counts[peer] = plan.num_moved();
 }
 
-void PlanPermutations(const DrawKey& key, std::span<const SelectedTensor> tensors,
-                      const base::StreamId& permute, int rank, ShufflePlan& plan) {
+void PlanPermutations(const DrawKey& key, std::span<const SelectedTensor> tensors, int rank,
+                      ShufflePlan& plan) {
   const std::vector<int64_t> selected = DrawIndices(key, tensors);
-  plan.num_selected = std::ssize(selected);
-  Permutations permutations(permute, plan.members);
+  Permutations permutations({key.run_seed, base::Purpose::kPermute, key.exchange, 0}, plan.members);
   std::vector<int> destinations(selected.size()), sources(selected.size());
   for (size_t k = 0; k < selected.size(); ++k) {
     permutations.Next();
@@ -201,12 +175,7 @@ void PlanPermutations(const DrawKey& key, std::span<const SelectedTensor> tensor
 
 std::vector<int64_t> DrawIndices(const DrawKey& key, std::span<const SelectedTensor> tensors) {
   CheckTensors(tensors);
-  std::vector<int64_t> indices;
-  indices.reserve(RoomFor(tensors, 1));
-  Select(key, tensors, [&](std::span<const int64_t> coordinates) {
-    indices.insert(indices.end(), coordinates.begin(), coordinates.end());
-  });
-  return indices;
+  return Select(key, tensors, 1);
 }
 
 ShufflePlan DrawShufflePlan(const DrawKey& key, std::span<const SelectedTensor> tensors,
@@ -217,11 +186,10 @@ ShufflePlan DrawShufflePlan(const DrawKey& key, std::span<const SelectedTensor> 
   ShufflePlan plan{.members = members};
   plan.send_counts.assign(members, 0);
   plan.receive_counts.assign(members, 0);
-  const base::StreamId permute{key.run_seed, base::Purpose::kPermute, key.exchange, 0};
   if (members == 2) {
-    PlanSwaps(key, tensors, permute, 1 - rank, plan);
+    PlanSwaps(key, tensors, 1 - rank, plan);
   } else {
-    PlanPermutations(key, tensors, permute, rank, plan);
+    PlanPermutations(key, tensors, rank, plan);
   }
   return plan;
 }

@@ -37,7 +37,6 @@ std::vector<int64_t> DrawIndices(const DrawKey& key, std::span<const SelectedTen
 /// (any thread).
 struct ShufflePlan {
   int members = 1;
-  int64_t num_selected = 0;  ///< coordinates drawn, whether or not they move
   /// Positions in [P], grouped by destination rank 0..N-1, ascending in a group.
   std::vector<int64_t> send_index;
   /// Positions in [P], grouped by source rank 0..N-1, ascending in a group.
@@ -49,8 +48,9 @@ struct ShufflePlan {
 };
 
 /// For each selected coordinate i an independent permutation pi_i, uniform over all N! (identity
-/// included), from stream (run_seed, kPermute, exchange, 0): a bit each for two members, else
-/// Fisher-Yates; member n gets the value of member pi_i(n) (WASH, arXiv 2405.17517).
+/// included); member n gets the value of member pi_i(n) (WASH, arXiv 2405.17517). Drawn by
+/// Fisher-Yates from stream (run_seed, kPermute, exchange, 0). With two members, where a selected
+/// coordinate is swapped or stays, those to be swapped are drawn as in DrawIndices at half the rates.
 ShufflePlan DrawShufflePlan(const DrawKey& key, std::span<const SelectedTensor> tensors,
                             int members, int rank);
 
