@@ -12,8 +12,13 @@ if(BASIN_SANITIZE STREQUAL "address")
 elseif(BASIN_SANITIZE STREQUAL "thread")
   target_compile_options(basin_options INTERFACE -g -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan)
   target_link_options(basin_options INTERFACE -fsanitize=thread)
+elseif(BASIN_SANITIZE STREQUAL "fuzzer")
+  # vptr and function want type information that LibTorch's symbols hide.
+  target_compile_options(basin_options INTERFACE -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=vptr,function
+    -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(basin_options INTERFACE -fsanitize=address,undefined -fno-sanitize=vptr,function)
 elseif(BASIN_SANITIZE)
-  message(FATAL_ERROR "BASIN_SANITIZE is '${BASIN_SANITIZE}'; allowed: address, thread, or empty")
+  message(FATAL_ERROR "BASIN_SANITIZE is '${BASIN_SANITIZE}'; allowed: address, thread, fuzzer, or empty")
 endif()
 
 # LibTorch's headers cost 14 s a file; one precompiled header serves every target that links basin::torch.

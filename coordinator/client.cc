@@ -51,15 +51,7 @@ Directive Client::Agree(int64_t step, Seconds deadline) {
   return directive();
 }
 
-bool Client::Report(const std::vector<Measurement>& measurements) {
-  v1::ReportRequest request;
-  *request.mutable_caller() = ToWire(connection_->caller());
-  for (const Measurement& measurement : measurements) ToWire(measurement, *request.add_measurements());
-  grpc::ClientContext context;
-  SetDeadline(context, connection_->options().call_s);
-  v1::ReportReply reply;
-  return connection_->stub().Report(&context, request, &reply).ok();
-}
+void Client::Report(std::vector<Measurement> measurements) { connection_->SetMeasurements(std::move(measurements)); }
 
 void Client::Put(const std::string& key, const std::string& value, Seconds deadline) {
   v1::PutRequest request;

@@ -78,8 +78,9 @@ class Client {
   /// more are lost meanwhile. Returns kGoOn, kEnd or kPutOut. CommError after the deadline, naming what was waited for.
   Directive Agree(int64_t step, std::chrono::duration<double> deadline);
 
-  /// The newest measurements; at most 64 names. Best effort: false when the coordinator could not be reached.
-  bool Report(const std::vector<Measurement>& measurements);
+  /// The newest measurements; at most 64 names. Costs less than a microsecond: they travel with the next beat, in place of those
+  /// that have not yet. Best effort.
+  void Report(std::vector<Measurement> measurements);
 
   /// Bootstrap values: at most 256 bytes of key, 64 KiB of value; a key is written once. Put and Await retry until the
   /// deadline.

@@ -67,6 +67,11 @@ double Connection::silent_s() const {
   return ToSeconds(clock_.Now() - last_answer_);
 }
 
+void Connection::SetMeasurements(std::vector<Measurement> measurements) {
+  const std::lock_guard lock(mutex_);
+  measurements_ = std::move(measurements);
+}
+
 void Connection::SetActivity(Activity activity) {
   bool urgent = false;
   {
@@ -183,11 +188,27 @@ void Connection::Beat() {
   if (status.ok()) {
     Accept(FromWire(reply));
     if (reply.verdict() == v1::JOIN_AGAIN) JoinAgain();
+    SendMeasurements();
   } else if (silent_s() > options_.give_up_s) {
     Accept({.verdict = Verdict::kEnd,
             .reason = Text("member ", options_.member, " gave up after ", options_.give_up_s,
                            " s: ", Explain(status, options_.address, options_.tls))});
   }
+}
+
+void Connection::SendMeasurements() {
+  v1::ReportRequest request;
+  {
+    const std::lock_guard lock(mutex_);
+    if (measurements_.empty()) return;
+    for (const Measurement& measurement : measurements_) ToWire(measurement, *request.add_measurements());
+    measurements_.clear();
+  }
+  *request.mutable_caller() = ToWire(caller());
+  grpc::ClientContext context;
+  SetDeadline(context, options_.call_s);
+  v1::ReportReply reply;
+  stub_->Report(&context, request, &reply);
 }
 
 // Sleeps, unless somebody pokes. False: stopping.

@@ -37,6 +37,7 @@ class Connection {
   std::optional<Directive> WaitUntil(double deadline_s, const std::function<bool(const Directive&)>& reached);
 
   void SetActivity(Activity activity);
+  void SetMeasurements(std::vector<Measurement> measurements);
   /// From now on every beat says that the member stands still at `step` in the current epoch. Returns that epoch;
   /// nothing when there is nothing to agree on.
   std::optional<int64_t> SayReady(int64_t step);
@@ -50,6 +51,7 @@ class Connection {
  private:
   void BeatAlong();
   void Beat();
+  void SendMeasurements();
   void JoinAgain();
   void WatchAlong();
   void WatchOnce();
@@ -65,6 +67,7 @@ class Connection {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
   Activity activity_;
+  std::vector<Measurement> measurements_;  // not yet sent
   int64_t ready_epoch_ = 0;
   Directive current_;
   bool has_directive_ = false, stopping_ = false, poked_ = false;

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "coordinator/address.h"
+#include "coordinator/metrics.h"
 #include "coordinator/server.h"
 #include "coordinator/version.h"
 #include "launch/interrupt.h"
@@ -38,7 +39,7 @@ constexpr const char* kAbout =
 
 struct Arguments {
   coordinator::ServerOptions server{.listen = "127.0.0.1:7700"};
-  std::string run_dir;
+  std::string run_dir, metrics;
   bool until_done = false;
 };
 
@@ -50,6 +51,9 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--run-dir", arguments.run_dir,
                  "where coordinator.json and coordinator.jsonl are written; none: nowhere")
       ->type_name("DIR");
+  app.add_option("--metrics", arguments.metrics,
+                 "address for Prometheus (http://HOST:PORT/metrics, plain text); none: not served")
+      ->type_name("HOST:PORT");
   app.add_option("--members", server.rules.members, "size of the population")->check(CLI::Range(1, 4096));
   app.add_option_function<std::string>(
          "--on-loss", [&](const std::string& name) { server.rules.on_loss = coordinator::ParseOnLoss(name); },
@@ -139,9 +143,15 @@ int Run(Arguments arguments) {
   };
   const base::SystemClock clock;
   const coordinator::Server server(arguments.server, clock);
+  std::unique_ptr<coordinator::MetricsEndpoint> metrics;
+  if (!arguments.metrics.empty()) {
+    metrics = std::make_unique<coordinator::MetricsEndpoint>(arguments.metrics, [&server] { return server.status(); });
+    base::LogInfo(Text("metrics on http://", metrics->address(), "/metrics"));
+  }
   if (events) {
-    base::WriteJson(folder / "coordinator.json",
-                    {{"address", server.address()}, {"pid", getpid()}, {"tls", !arguments.server.tls.empty()}});
+    base::Json facts{{"address", server.address()}, {"pid", getpid()}, {"tls", !arguments.server.tls.empty()}};
+    if (metrics) facts["metrics"] = metrics->address();
+    base::WriteJson(folder / "coordinator.json", facts);
   }
   base::LogInfo(Text("listening on ", server.address(), arguments.server.tls.empty() ? " (plain text)" : " (TLS)"));
   const int code = Serve(server, arguments.until_done, clock, interrupted);

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 TORCH_VERSION=2.11.0
 PACKAGES=(clang g++ cmake ninja-build ccache git python3 python3-venv libopenmpi-dev openmpi-bin libyaml-cpp-dev nlohmann-json3-dev
-  libcli11-dev libspdlog-dev libxxhash-dev zlib1g-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc openssl
+  libcli11-dev libspdlog-dev libxxhash-dev zlib1g-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc prometheus-cpp-dev openssl
   libgtest-dev libgmock-dev libbenchmark-dev)
 # LibTorch's CPU part needs two small CUDA libraries and nothing else of the 4.6 GB.
 CPU_WHEELS=("torch==$TORCH_VERSION" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)

@@ -115,6 +115,7 @@ void Control::Progress(coordinator::Phase phase, int64_t step, std::string opera
     rate_ = static_cast<double>(step - rate_step_) / (now - rate_time_);
     rate_step_ = step;
     rate_time_ = now;
+    report_due_ = true;
   }
   client_->Progress({.phase = phase, .step = step, .operation = std::move(operation), .steps_per_second = rate_});
   Check();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -45,6 +46,10 @@ class Control {
 
   /// What this rank is doing now; `step`: taken so far. Under a microsecond, but for a change of phase. Checks as well.
   void Progress(coordinator::Phase phase, int64_t step, std::string operation);
+  /// Once a second: the newest measurements are wanted.
+  bool ReportDue() { return std::exchange(report_due_, false); }
+  /// They travel with the next beat.
+  void Report(std::vector<coordinator::Measurement> measurements) { client_->Report(std::move(measurements)); }
   /// CommError once the run is over for this rank, with the reason: who was lost, where, after how long a silence.
   void Check() const;
   /// Whether the run goes on without lost members.
@@ -78,6 +83,7 @@ class Control {
   std::unique_ptr<coordinator::Client> client_;  // destroyed first
   double rate_ = 0, rate_time_ = 0;              // steps a second, measured over about a second
   int64_t rate_step_ = 0;
+  bool report_due_ = false;
 };
 
 }  // namespace basin::trainer

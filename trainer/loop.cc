@@ -6,6 +6,7 @@
 #include "merge/renormalise.h"
 #include "models/layers.h"
 #include "trainer/checkpoint_state.h"
+#include "trainer/measurements.h"
 #include "trainer/schedule.h"
 
 namespace basin::trainer {
@@ -29,7 +30,8 @@ class Loop {
         metrics_(context.metrics, member.id(), context.clock, OpenEvents(context.event_folder), at.records),
         total_steps_(TotalSteps(context.config, context.dataset)),
         steps_per_epoch_(StepsPerEpoch(context.config, context.dataset)),
-        at_(at) {}
+        at_(at),
+        measurements_(std::string(StrategyName(context.config.strategy))) {}
   ~Loop() { at_.records = metrics_.records(); }
 
   void Run(const BetweenSteps& between_steps) {
@@ -39,6 +41,7 @@ class Loop {
       Step();
       if ((step_ + 1) % steps_per_epoch_ == 0) EndEpoch();
       Show();
+      Report();
       at_.records = metrics_.records();
       if (between_steps && !alone()) between_steps(at_, metrics_);
     }
@@ -86,7 +89,9 @@ class Loop {
     MemberState state = member_.state();
     Undoably([&] { call(state); });
     const comm::Ledger& after = counting_.ledger();
-    if (after.exchanges != before.exchanges) metrics_.Exchange(step_, epoch(), before, after);
+    if (after.exchanges == before.exchanges) return;
+    metrics_.Exchange(step_, epoch(), before, after);
+    measurements_.AddExchange(after.seconds - before.seconds);
   }
 
   /// Where the run goes on without lost members, a half-done exchange leaves no trace. The price is one copy of the tensors.
@@ -112,6 +117,11 @@ class Loop {
     at_.times.evaluate += watch.Seconds();
   }
 
+  void Report() {
+    if (context_.control == nullptr || !context_.control->ReportDue()) return;
+    context_.control->Report(measurements_.List(at_.step, metrics_.last_loss(), counting_.ledger()));
+  }
+
   void Show() {
     if (!context_.show) return;
     context_.show({.step = step_ + 1,
@@ -128,6 +138,7 @@ class Loop {
   MetricsWriter metrics_;
   const int64_t total_steps_, steps_per_epoch_;
   LoopState& at_;
+  Measurements measurements_;
   int64_t step_ = 0;  // the one that is being taken
   Snapshot before_;
 };

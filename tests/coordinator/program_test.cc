@@ -60,7 +60,7 @@ TEST_F(CoordinatorProgram, HelpNamesEveryOptionAndVersionNamesGrpc) {
   const CommandResult help = Run({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* option : {"--listen", "--run-dir", "--members", "--on-loss", "--heartbeat-s", "--timeout-s",
-                             "--tls-cert", "--tls-key", "--tls-ca", "--token"})
+                             "--tls-cert", "--tls-key", "--tls-ca", "--token", "--metrics"})
     EXPECT_THAT(help.out, HasSubstr(option));
   EXPECT_THAT(Run({"--version"}).out, HasSubstr("gRPC  1."));
 }

@@ -1,0 +1,27 @@
+#include "trainer/measurements.h"
+
+#include <cstdlib>
+
+namespace basin::trainer {
+
+void Measurements::AddExchange(double seconds) {
+  sum_ += seconds;
+  for (size_t k = 0; k < kBounds.size(); ++k) counts_[k] += seconds <= std::strtod(kBounds[k], nullptr);  // reads +Inf as well
+}
+
+std::vector<coordinator::Measurement> Measurements::List(int64_t step, double loss, const comm::Ledger& ledger) const {
+  const std::string by_strategy = "/strategy:" + strategy_;
+  std::vector<coordinator::Measurement> list{
+      {"loss", loss, step},
+      {"bytes_sent" + by_strategy, static_cast<double>(ledger.payload_bytes), step},
+      {"messages_sent" + by_strategy, static_cast<double>(ledger.messages), step},
+      {"exchange_seconds_sum", sum_, step},
+      {"exchange_seconds_count", static_cast<double>(counts_.back()), step},
+  };
+  for (size_t k = 0; k < kBounds.size(); ++k) {
+    list.push_back({std::string("exchange_seconds_bucket/le:") + kBounds[k], static_cast<double>(counts_[k]), step});
+  }
+  return list;
+}
+
+}  // namespace basin::trainer
