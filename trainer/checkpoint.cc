@@ -123,7 +123,12 @@ void Checkpointer::WriteRankFiles(const base::Json& facts) {
     description = folder / RankFactsName(rank);
     if (rank == 0) std::filesystem::remove(folder / kManifestName);  // of a run that was resumed from an older checkpoint
     if (context_.metrics != nullptr) context_.metrics->Sync();
-    written_ = {snapshot_.Write(tensors), WriteJsonFile(description, facts)};
+    const base::FileDigest weights = snapshot_.Write(tensors);
+    if (context_.faults != nullptr) {
+      context_.faults->Spoil(tensors, facts.at("step").get<int64_t>());
+      context_.faults->Strike("checkpoint", facts.at("step").get<int64_t>());
+    }
+    written_ = {weights, WriteJsonFile(description, facts)};
   } catch (const std::exception& failure) {
     std::error_code ignored;  // room for others on a full disk; the earlier checkpoints are whole
     if (!tensors.empty()) std::filesystem::remove(tensors, ignored);

@@ -80,6 +80,7 @@ std::string ComparableYaml(const RunConfig& config) {
   same.checkpoint = defaults.checkpoint;
   same.coordinator = defaults.coordinator;
   same.report = defaults.report;
+  same.faults = defaults.faults;
   return ToYaml(same);
 }
 

@@ -13,6 +13,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "models/classifier.h"
+#include "trainer/faults.h"
 #include "trainer/strategy_options.h"
 
 namespace basin::trainer {
@@ -114,6 +115,7 @@ struct RunConfig {
   CheckpointOptions checkpoint{};
   CoordinatorOptions coordinator{};
   ReportOptions report{};
+  std::vector<FaultOptions> faults{};
 };
 
 /// Reads a file, lays `overrides` ("train.optimizer.lr=0.2": dotted path, YAML value) over it, checks everything that can be
@@ -130,7 +132,7 @@ void CheckAgainstData(const RunConfig& config, const data::Dataset& dataset);
 
 /// The effective configuration as YAML that ReadRunConfig accepts: every key of the contract, defaults filled in, paths absolute.
 std::string ToYaml(const RunConfig& config);
-/// ToYaml with run.name, run.dir, population.device, comm, checkpoint, coordinator and report at their defaults: what weights and
+/// ToYaml with run.name, run.dir, population.device, comm, checkpoint, coordinator, report and faults at their defaults: what weights and
 /// results depend on. A run may be resumed with these keys changed, and with no others.
 std::string ComparableYaml(const RunConfig& config);
 /// xxh64 (hex) of ComparableYaml: equal when the weights must be equal.

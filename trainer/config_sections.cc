@@ -138,6 +138,7 @@ void VisitConfig(Keys& keys, Draft& draft) {
   keys.Group("checkpoint", [&](Keys& group) { VisitCheckpoint(group, config.checkpoint); });
   keys.Group("coordinator", [&](Keys& group) { VisitCoordinator(group, config.coordinator); });
   keys.Group("report", [&](Keys& group) { VisitReport(group, config.report); });
+  VisitFaults(keys, config.faults);
 }
 
 }  // namespace basin::trainer

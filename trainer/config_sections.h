@@ -23,6 +23,7 @@ void VisitTrain(Keys& keys, TrainOptions& options);
 void VisitMemberTrain(Keys& keys, TrainOptions& options);
 void VisitStrategy(Keys& keys, StrategyOptions& options);
 void VisitData(Keys& keys, RunConfig& config);
+void VisitFaults(Keys& keys, std::vector<FaultOptions>& faults);
 void VisitAugment(Keys& keys, data::Augmentations& augment);
 void VisitModel(Keys& keys, models::ModelOptions& options);
 

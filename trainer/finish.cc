@@ -39,6 +39,7 @@ class Finisher {
     const base::Stopwatch watch(context_.clock);
     WaitLonger();  // peers may still be training
     if (context_.control != nullptr) context_.control->Progress(coordinator::Phase::kFinish, input_.steps, "finish");
+    if (context_.faults != nullptr) context_.faults->Strike("finish", input_.steps);
     ids_ = GatherIds();
     networks_ = GatherPopulation(member_, comm_);
     ScoreMembers();

@@ -54,6 +54,7 @@ class Loop {
 
   void Tell(coordinator::Phase phase, const char* operation) {
     if (context_.control != nullptr) context_.control->Progress(phase, step_, operation);
+    if (context_.faults != nullptr) context_.faults->Strike(operation, step_);
   }
 
   void Step() {

@@ -42,6 +42,7 @@ struct RankContext {
   const base::Clock& clock;
   MetricsFile* metrics = nullptr;
   Control* control = nullptr;  ///< null: no coordinator
+  Faults* faults = nullptr;    ///< null: none on purpose
   std::filesystem::path event_folder{};  ///< where this rank's TensorBoard records go; empty: nowhere
   std::function<void(const LoopStatus&)> show{};  ///< empty on ranks that show nothing
 };

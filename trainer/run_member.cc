@@ -60,6 +60,7 @@ class Runner {
         plan_(run.plan),
         started_(clock_.Seconds()),
         member_(plan_.config, *plan_.dataset, run.comm.rank(), run.comm.device()),
+        faults_(plan_.config.faults, run.comm.rank()),
         shape_(ShapeOf(plan_.config, *plan_.dataset, member_)) {
     Handshake(run.comm, plan_.config, member_, shape_.total_steps);
     if (plan_.config.population.init == Init::kSame) run.comm.Broadcast(member_.params().values(), /*root=*/0);
@@ -117,6 +118,7 @@ class Runner {
                               .clock = clock_,
                               .metrics = plan_.metrics.get(),
                               .control = control_.get(),
+                              .faults = plan_.config.faults.empty() ? nullptr : &faults_,
                               .event_folder = EventFolder(),
                               .show = group_->comm.rank() == 0 ? plan_.show : nullptr};
     CheckpointPlan checkpoints{.run_dir = plan_.run_dir,
@@ -185,6 +187,7 @@ class Runner {
   const RunPlan& plan_;
   double started_;
   Member member_;
+  Faults faults_;
   RunShape shape_;
   LoopState at_;
   base::Json lost_ = base::Json::array();

@@ -32,7 +32,7 @@ class Faults : public testing::Test {
     std::string options{};           ///< of mpirun
     std::string around{};            ///< a program around each rank
     std::vector<std::string> set{};
-    std::string then;                ///< shell, once the run is under way; $last is a rank's process, $job mpirun's
+    std::string then = ":";          ///< shell, once the run is under way; $job is mpirun's process
   };
   /// A run of three ranks. Its last line tells mpirun's exit code.
   CommandResult UnderMpirun(const Job& job) const {
@@ -42,12 +42,11 @@ class Faults : public testing::Test {
     for (const auto& word : LongRun(set)) line += "'" + word + "' ";
     const std::string script =
         "set -m; mpirun " + job.options + " --allow-run-as-root --oversubscribe --bind-to none -n 3 " + job.around + " " + line +
-        "& job=$!; until grep -q step '" + Marker() + "/metrics.jsonl' 2>/dev/null; do kill -0 $job || exit 99; done; "
-        "last=$(pgrep -f '^[^ ]*bin/basin train.*" + Marker() + "' | tail -n 1); " + job.then + "; wait $job; echo exit $?";
+        "& job=$!; until grep -q step '" + Marker() + "/metrics.jsonl' 2>/dev/null; do kill -0 $job 2>/dev/null || break; done; " + job.then + "; wait $job; echo exit $?";
     return test::RunCommand({"bash", "-c", script}, {.deadline_s = 60});
   }
-  static std::vector<std::string> WithLosses(int steps) {
-    return {Text("train.steps=", steps), "coordinator.on_loss=continue", "coordinator.heartbeat_s=0.5", "coordinator.timeout_s=3"};
+  static std::vector<std::string> WithLosses(int steps, const std::string& fault) {
+    return {fault, Text("train.steps=", steps), "coordinator.on_loss=continue", "coordinator.heartbeat_s=0.5", "coordinator.timeout_s=3"};
   }
   void ExpectMember2Lost() const {
     const base::Json result = base::ReadJson(folder_.path() / "run/result.json");
@@ -69,7 +68,7 @@ TEST_F(Faults, CtrlCEndsARunOfThreadsWith130AndNoResult) {
 }
 
 TEST_F(Faults, AStoppedPeerEndsTheJobWith4AndIsNamed) {
-  const CommandResult result = UnderMpirun({.set = {"comm.timeout_s=2"}, .then = "kill -STOP $last"});
+  const CommandResult result = UnderMpirun({.set = {"comm.timeout_s=2", "faults=[{member: 2, step: 20, action: stop}]"}});
   EXPECT_NE(result.out.find("exit 4"), std::string::npos) << result.out << result.err;
   EXPECT_NE(result.err.find("comm: "), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("rank "), std::string::npos) << result.err;
@@ -80,7 +79,7 @@ TEST_F(Faults, ASilentPeerEndsTheJobLongBeforeTheDeadlineOfAnExchange) {
   const CommandResult result = UnderMpirun(
       {.set = {"comm.timeout_s=1000", "coordinator.heartbeat_s=0.5", "coordinator.timeout_s=3"},
        .then = "'" + Program("basin") + "' status --json --coordinator $(sed -n 's/.*\"address\": \"\\(.*\\)\".*/\\1/p' '" + Marker() +
-               "/coordinator.json'); kill -STOP $last"});
+               "/coordinator.json'); kill -STOP $(pgrep -f '^[^ ]*bin/basin train.*" + Marker() + "' | tail -n 1)"});
   EXPECT_NE(result.out.find("exit 4"), std::string::npos) << result.out << result.err;
   EXPECT_NE(result.out.find("\"state\": \"training\""), std::string::npos) << result.out;
   EXPECT_NE(result.err.find("was silent for"), std::string::npos) << result.err;
@@ -91,8 +90,7 @@ TEST_F(Faults, AKilledPeerEndsTheSurvivorsWith4) {
   // With --enable-recovery mpirun lets the survivors speak, but ends with 0 itself; so a shell around each rank tells its code.
   const CommandResult result = UnderMpirun({.options = "--enable-recovery",
                                             .around = "sh -c '\"$@\"; echo ended with $?' sh",
-                                            .set = {"comm.timeout_s=2"},
-                                            .then = "kill -KILL $last"});
+                                            .set = {"comm.timeout_s=2", "faults=[{member: 2, step: 20, action: kill}]"}});
   EXPECT_NE(result.err.find("comm: "), std::string::npos) << result.out << result.err;
   // The exchange, the gather by which ranks agree between steps, or the coordinator.
   EXPECT_TRUE(result.err.find("AllToAllV") != std::string::npos || result.err.find("AllGather") != std::string::npos ||
@@ -102,8 +100,27 @@ TEST_F(Faults, AKilledPeerEndsTheSurvivorsWith4) {
   EXPECT_EQ(Orphans(), 0);
 }
 
+TEST_F(Faults, ADamagedCheckpointAndAKillCostNothingButTime) {
+  const auto run = [&](const std::string& folder, const std::vector<std::string>& more) {
+    std::vector<std::string> words{Program("basin"), "train", std::string(BASIN_SOURCE_DIR) + "/configs/smoke.yaml", "--run-dir",
+                                   (folder_.path() / folder).string(), "--set", "train.steps=190", "--set", "checkpoint.every_steps=60",
+                                   "--set", "checkpoint.keep=3"};
+    words.insert(words.end(), more.begin(), more.end());
+    return test::RunCommand(words, {.deadline_s = 60});
+  };
+  ASSERT_EQ(run("whole", {}).exit_code, 0);
+  const std::string faults = "faults=[{member: 1, step: 120, operation: checkpoint, action: corrupt}, {member: 0, step: 175, action: kill}]";
+  EXPECT_NE(run("broken", {"--set", faults}).exit_code, 0);
+  const CommandResult resumed = run("broken", {"--resume"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_NE(resumed.err.find("step-00000120/rank-001.safetensors"), std::string::npos) << resumed.err;
+  const auto members = [&](const std::string& folder) { return base::ReadJson(folder_.path() / folder / "result.json").at("member"); };
+  EXPECT_EQ(members("broken"), members("whole"));
+}
+
 TEST_F(Faults, TheOthersFinishWithoutAKilledPeerWhereLossesArePermitted) {
-  const CommandResult result = UnderMpirun({.options = "--enable-recovery", .set = WithLosses(300), .then = "kill -KILL $last"});
+  const CommandResult result =
+      UnderMpirun({.options = "--enable-recovery", .set = WithLosses(100, "faults=[{member: 2, step: 20, action: kill}]")});
   EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
   ExpectMember2Lost();
   EXPECT_NE(result.out.find("lost: member 2"), std::string::npos) << result.out;
@@ -113,8 +130,9 @@ TEST_F(Faults, TheOthersFinishWithoutAKilledPeerWhereLossesArePermitted) {
 TEST_F(Faults, APeerThatWakesUpTooLateIsPutOut) {
   const CommandResult result = UnderMpirun(
       {.options = "--enable-recovery",
-       .set = WithLosses(600),
-       .then = "kill -STOP $last; until grep -q lost '" + Marker() + "/metrics.jsonl'; do kill -0 $job || exit 98; done; kill -CONT $last"});
+       .set = WithLosses(400, "faults=[{member: 2, step: 20, action: stop}]"),
+       .then = "until grep -q lost '" + Marker() + "/metrics.jsonl'; do kill -0 $job || exit 98; done; "
+               "kill -CONT $(pgrep -f '^[^ ]*bin/basin train.*" + Marker() + "' | tail -n 1)"});
   EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
   EXPECT_NE(result.err.find("rank 2 on "), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("the run has put this rank out"), std::string::npos) << result.err;

@@ -113,6 +113,7 @@ report:
   tensorboard: true
   html: true
   progress: auto
+faults: []
 )";
 
 }  // namespace basin::trainer::testing
