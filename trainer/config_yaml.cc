@@ -1,8 +1,10 @@
 #include "trainer/config_yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 #include "base/error.h"
@@ -85,14 +87,37 @@ class Converter {
   bool too_large_ = false;
 };
 
+struct IgnoreEvents : YAML::EventHandler {
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+/// Up to 2. LoadAll must not be asked: yaml-cpp 0.7 passes over no token of a document that starts with ',', ']' or '}', so it finds
+/// empty documents without end.
+int CountDocuments(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  IgnoreEvents nobody;
+  int documents = 0;
+  while (documents < 2 && parser.HandleNextDocument(nobody)) ++documents;
+  return documents;
+}
+
 Yaml Parse(const std::string& text, const std::string& origin, bool from_set, const std::string& path,
            Problems& problems) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) {
-      problems.Add(origin, path, Text("holds ", documents.size(), " YAML documents; only one is allowed"));
+    if (const int documents = CountDocuments(text); documents > 1) {
+      problems.Add(origin, path, "holds 2 YAML documents or more, or starts with a stray sign; only one is allowed");
+    } else if (documents == 1) {
+      return Converter(origin, from_set, problems).Convert(YAML::Load(text), path);
     }
-    if (!documents.empty()) return Converter(origin, from_set, problems).Convert(documents.front(), path);
   } catch (const YAML::Exception& failure) {
     const bool known = !from_set && !failure.mark.is_null();
     problems.Add(known ? Text(origin, ":", failure.mark.line + 1, ":", failure.mark.column + 1) : origin, path,

@@ -60,6 +60,7 @@ for config in sorted((ROOT / "configs").glob("*.yaml")):
 put("config", "unknown_key", "data: {name: shapes}\ntrain: {stepz: 3}\n")
 put("config", "anchor", "data: &d {name: shapes}\nmodel: *d\n")
 put("config", "deep", "[" * 200)
+put("config", "stray_comma", ",a")
 
 DIGEST = {"bytes": 12, "xxh64": "0123456789abcdef"}
 MANIFEST = {

@@ -133,6 +133,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, BadConfig, ::testing::Values(
     Bad{"train: {batch_size: 4\nlmc: {", {"a.yaml:2:", "not valid YAML"}},
     Bad{"a: b: c", {"a.yaml:1:5: not valid YAML"}},
     Bad{"run: {}\n---\nrun: {}", {"holds 2 YAML documents"}},
+    Bad{",run: {}", {"starts with a stray sign"}},
     Bad{"data: {augment: &r [*r]}", {"a.yaml:1: data.augment", "does an anchor contain itself?"}},
     Bad{"run: !!python/none {}", {"a.yaml:1: run: the tag"}}));
 
