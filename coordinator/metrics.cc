@@ -51,7 +51,7 @@ void AddMeasurement(Families& families, const std::string& member, const Measure
   if (slash != std::string::npos) {
     const std::string label = measurement.name.substr(slash + 1);
     const size_t colon = std::min(label.find(':'), label.size());
-    labels.push_back({Identifier("label_" + label.substr(0, colon)).substr(6), label.substr(std::min(colon + 1, label.size()))});
+    labels.push_back({Identifier(label.substr(0, colon)), label.substr(std::min(colon + 1, label.size()))});
   }
   families.Add("basin_" + Identifier(measurement.name.substr(0, slash)), "as the member reports it", std::move(labels), measurement.value);
 }

@@ -1,12 +1,10 @@
 #include "trainer/measurements.h"
 
-#include <cstdlib>
-
 namespace basin::trainer {
 
 void Measurements::AddExchange(double seconds) {
   sum_ += seconds;
-  for (size_t k = 0; k < kBounds.size(); ++k) counts_[k] += seconds <= std::strtod(kBounds[k], nullptr);  // reads +Inf as well
+  for (size_t k = 0; k < kBounds.size(); ++k) counts_[k] += seconds <= kBounds[k].seconds;
 }
 
 std::vector<coordinator::Measurement> Measurements::List(int64_t step, double loss, const comm::Ledger& ledger) const {
@@ -19,7 +17,7 @@ std::vector<coordinator::Measurement> Measurements::List(int64_t step, double lo
       {"exchange_seconds_count", static_cast<double>(counts_.back()), step},
   };
   for (size_t k = 0; k < kBounds.size(); ++k) {
-    list.push_back({std::string("exchange_seconds_bucket/le:") + kBounds[k], static_cast<double>(counts_[k]), step});
+    list.push_back({std::string("exchange_seconds_bucket/le:") + kBounds[k].le, static_cast<double>(counts_[k]), step});
   }
   return list;
 }

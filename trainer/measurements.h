@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,12 @@ class Measurements {
   std::vector<coordinator::Measurement> List(int64_t step, double loss, const comm::Ledger& ledger) const;
 
  private:
-  static constexpr std::array kBounds{"0.0001", "0.001", "0.01", "0.1", "1", "10", "+Inf"};
+  struct Bound {
+    double seconds;
+    const char* le;
+  };
+  static constexpr std::array<Bound, 7> kBounds{{{1e-4, "0.0001"}, {1e-3, "0.001"}, {1e-2, "0.01"}, {0.1, "0.1"}, {1, "1"}, {10, "10"},
+                                                 {std::numeric_limits<double>::infinity(), "+Inf"}}};
 
   std::string strategy_;
   std::array<int64_t, kBounds.size()> counts_{};

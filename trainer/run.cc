@@ -126,8 +126,7 @@ class DataPlane {
  public:
   DataPlane(comm::MpiSession& session, comm::Communicator& bootstrap, const Shared& shared)
       : session_(session), shared_(shared), timeout_(shared.plan.config.comm.timeout) {
-    if (!is_nccl()) all_ = comm::MakeMpi(session, timeout_, shared.device);
-    if (is_nccl()) all_ = OverNccl(bootstrap);
+    all_ = is_nccl() ? OverNccl(bootstrap) : comm::MakeMpi(session, timeout_, shared.device);
   }
   comm::Communicator& all() { return *all_; }
 

@@ -94,7 +94,7 @@ class Runner {
 
  private:
   bool can_regroup() const { return run_.regroup && control_ && control_->continues(); }
-  bool lost_some() const { return !lost_.empty(); }
+  bool lost_some() const { return shape_.members < plan_.config.population.members; }
 
   base::Json TrainPastLosses() {
     std::optional<NewGroup> left;
@@ -151,8 +151,8 @@ class Runner {
     group->counting.Restore(group_->counting.ledger());
     group_ = std::move(group);
     at_.alone_until = left.step;
-    lost_ = control_->Lost();
     if (comm.rank() != 0) return;
+    lost_ = control_->Lost();
     base::LogWarning(Text("goes on from step ", left.step, " with ", shape_.members, " of ", plan_.config.population.members,
                           " members; lost: ", lost_.dump()));
     RecordLoss(left);
@@ -190,7 +190,7 @@ class Runner {
   Faults faults_;
   RunShape shape_;
   LoopState at_;
-  base::Json lost_ = base::Json::array();
+  base::Json lost_ = base::Json::array();  // known to the first rank, which tells it
   std::vector<std::unique_ptr<comm::Communicator>> regrouped_;
   std::unique_ptr<Group> group_;
   std::unique_ptr<Control> control_;  // asked by the communicators, which outlive it

@@ -290,6 +290,21 @@ inline const std::vector<Check> kHostChecks = {
     {"SumTrafficFollowsTheFormula", SumTrafficFollowsTheFormula},
 };
 
+/// Two communicators over the same ranks.
+inline void MessagesDoNotMix(Communicator& one, Communicator& two) {
+  torch::Tensor a = torch::full({3}, 1.0F), b = torch::full({3}, 10.0F);
+  one.AllReduceSum(a);
+  two.AllReduceSum(b);
+  EXPECT_TRUE(torch::equal(b, a * 10));
+}
+
+/// True on every rank when it is true on any: mpirun's exit code must not depend on which rank failed.
+inline bool AnyRankFailed(Communicator& comm, bool failed) {
+  torch::Tensor count = torch::tensor({static_cast<int64_t>(failed)});
+  comm.AllReduceSum(count);
+  return count.item<int64_t>() > 0;
+}
+
 inline std::vector<Check> HostChecks() {
   std::vector<Check> all = kChecks;
   all.insert(all.end(), kHostChecks.begin(), kHostChecks.end());

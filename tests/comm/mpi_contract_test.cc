@@ -37,20 +37,10 @@ TEST(Mpi, SeatsAreTheSessions) {
 
 TEST(Mpi, TwoCommunicatorsDoNotMixTheirMessages) {
   const auto one = MakeMpi(*session, kTimeout), two = MakeMpi(*session, kTimeout);
-  torch::Tensor a = torch::full({3}, 1.0F), b = torch::full({3}, 10.0F);
-  one->AllReduceSum(a);
-  two->AllReduceSum(b);
-  EXPECT_TRUE(torch::equal(b, a * 10));
+  contract::MessagesDoNotMix(*one, *two);
 }
 
 TEST(Mpi, LibraryVersionIsNameAndNumber) { EXPECT_THAT(MpiSession::LibraryVersion(), testing::MatchesRegex(".+ [0-9.]+.*")); }
-
-/// True on every rank when it is true on any: mpirun's exit code must not depend on which rank failed.
-bool AnyRankFailed(bool failed) {
-  torch::Tensor count = torch::tensor({static_cast<int64_t>(failed)});
-  MakeMpi(*session, kTimeout)->AllReduceSum(count);
-  return count.item<int64_t>() > 0;
-}
 
 }  // namespace
 }  // namespace basin::comm
@@ -62,7 +52,7 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   const bool failed = RUN_ALL_TESTS() != 0;
   try {
-    return basin::comm::AnyRankFailed(failed) ? 1 : 0;
+    return basin::comm::contract::AnyRankFailed(*basin::comm::MakeMpi(session, basin::comm::kTimeout), failed) ? 1 : 0;
   } catch (const basin::CommError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     session.Abort(1);

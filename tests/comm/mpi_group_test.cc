@@ -30,10 +30,7 @@ INSTANTIATE_TEST_SUITE_P(Checks, MpiGroupContract, testing::ValuesIn(contract::H
 
 TEST(MpiGroup, TwoGroupsDoNotMixTheirMessages) {
   const auto one = TheOthers(), two = TheOthers();
-  torch::Tensor a = torch::full({3}, 1.0F), b = torch::full({3}, 10.0F);
-  one->AllReduceSum(a);
-  two->AllReduceSum(b);
-  EXPECT_TRUE(torch::equal(b, a * 10));
+  contract::MessagesDoNotMix(*one, *two);
 }
 
 TEST(MpiGroup, NamesRanksOfTheSessionWhenOneMoreIsLate) {
@@ -54,12 +51,6 @@ TEST(MpiGroup, RefusesMoreGroupsThanWereReserved) {
   EXPECT_THROW(MakeMpiGroup(*session, beyond, std::chrono::seconds(1)), CommError);
 }
 
-bool AnyRankFailed(bool failed) {
-  torch::Tensor count = torch::tensor({static_cast<int64_t>(failed)});
-  TheOthers()->AllReduceSum(count);
-  return count.item<int64_t>() > 0;
-}
-
 }  // namespace
 }  // namespace basin::comm
 
@@ -72,6 +63,6 @@ int main(int argc, char** argv) {
   if (session.rank() != 0) GTEST_FLAG_SET(brief, true);  // one report; failures of other ranks are still shown
   testing::InitGoogleTest(&argc, argv);
   const bool failed = RUN_ALL_TESTS() != 0;
-  if (basin::comm::AnyRankFailed(failed)) session.Abort(1);
+  if (basin::comm::contract::AnyRankFailed(*basin::comm::TheOthers(), failed)) session.Abort(1);
   session.EndJob(session.rank() == 0);
 }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "tests/support/message_of.h"
 #include "trainer/config.h"
 
 namespace basin::trainer {
@@ -20,12 +21,7 @@ std::vector<FaultOptions> Parse(const std::string& faults) {
 }
 
 std::string ProblemWith(const std::string& faults) {
-  try {
-    Parse(faults);
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "";
+  return test::MessageOf<ConfigError>([&] { Parse(faults); });
 }
 
 TEST(Faults, StrikeTheirMemberAtTheirStepAndOperationOnce) {
