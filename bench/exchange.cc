@@ -150,10 +150,7 @@ base::Json Bench::Run(double p) {
   int64_t num_moved = 0, num_exchanges = 0;
   const comm::Traffic before = group.traffic();
   const std::vector<double> whole = Time([&](uint64_t k) {
-    const comm::ShufflePlan plan =
-        comm::DrawShufflePlan({1, k}, tensors, group.size(), group.rank());
-    exchange.Shuffle(plan, {&flat, 1}, group);
-    num_moved += plan.num_moved();
+    num_moved += exchange.Shuffle({1, k}, tensors, {&flat, 1}, group);
     ++num_exchanges;
   });
   const comm::Traffic after = group.traffic();

@@ -67,7 +67,13 @@ void FillOnAnyCpu(const Draw& draw, int64_t* skips) { FillBatch(draw, skips); }
 __attribute__((target("avx2"))) void FillWithAvx2(const Draw& draw, int64_t* skips) {
   FillBatch(draw, skips);
 }
-const auto fill = __builtin_cpu_supports("avx2") ? FillWithAvx2 : FillOnAnyCpu;
+__attribute__((target("avx512f,avx512dq"))) void FillWithAvx512(const Draw& draw, int64_t* skips) {
+  FillBatch(draw, skips);
+}
+const auto fill = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+                      ? FillWithAvx512
+                  : __builtin_cpu_supports("avx2") ? FillWithAvx2
+                                                   : FillOnAnyCpu;
 #else
 const auto fill = FillOnAnyCpu;
 #endif

@@ -1,7 +1,6 @@
 // The draws: which coordinates, and which way each travels. What is done with them is in
 // sparse_exchange.cc.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <numeric>
@@ -9,23 +8,11 @@
 
 #include "base/error.h"
 #include "base/seed.h"
-#include "comm/geometric.h"
+#include "comm/selection.h"
 #include "comm/sparse_exchange.h"
 
 namespace basin::comm {
 namespace {
-
-void CheckTensors(std::span<const SelectedTensor> tensors) {
-  int64_t end = 0;
-  for (const SelectedTensor& tensor : tensors) {
-    BASIN_CHECK(tensor.offset >= end && tensor.num_elements >= 0, "tensor at ", tensor.offset,
-                " with ", tensor.num_elements,
-                " elements; tensors must ascend without overlap, and the last one ended at ", end);
-    BASIN_CHECK(!std::isnan(tensor.rate), "the selection rate of the tensor at ", tensor.offset,
-                " is not a number");
-    end = tensor.offset + tensor.num_elements;
-  }
-}
 
 /// Room for all but one draw in 10^9 (six standard deviations above the mean), so the list of the
 /// coordinates is allocated once.
@@ -37,36 +24,14 @@ size_t RoomFor(std::span<const SelectedTensor> tensors, double factor) {
   return static_cast<size_t>(mean + 6 * std::sqrt(mean) + GeometricSkips::kBatch);
 }
 
-using Batch = std::array<int64_t, GeometricSkips::kBatch>;
-
-/// Appends the coordinates of one tensor that are selected at `rate`, ascending.
-void SelectFrom(const SelectedTensor& tensor, double rate, const base::StreamId& id,
-                std::vector<int64_t>& indices) {
-  if (rate <= 0) return;
-  const int64_t end = tensor.offset + tensor.num_elements;
-  const bool every = rate >= 1;
-  GeometricSkips skips(id, every ? 0.5 : rate);
-  for (int64_t next = tensor.offset; next < end;) {
-    Batch batch = every ? Batch{} : skips.Next();
-    for (int64_t& place : batch) {
-      next += place;
-      place = next++;
-    }
-    // The whole batch is within the tensor in all calls but the last.
-    const auto last = next <= end ? batch.end() : std::lower_bound(batch.begin(), batch.end(), end);
-    indices.insert(indices.end(), batch.begin(), last);
-  }
-}
-
 /// Each coordinate with probability `factor` times its tensor's rate.
 std::vector<int64_t> Select(const DrawKey& key, std::span<const SelectedTensor> tensors,
                             double factor) {
   std::vector<int64_t> indices;
   indices.reserve(RoomFor(tensors, factor));
-  for (size_t t = 0; t < tensors.size(); ++t) {
-    const double rate = factor * std::min(tensors[t].rate, 1.0);
-    SelectFrom(tensors[t], rate, {key.run_seed, base::Purpose::kSelect, key.exchange, t}, indices);
-  }
+  VisitSelected(key, tensors, factor, [&](std::span<const int64_t> batch) {
+    indices.insert(indices.end(), batch.begin(), batch.end());
+  });
   return indices;
 }
 
@@ -148,11 +113,10 @@ std::vector<int64_t> GroupByPeer(std::span<const int64_t> coordinates, std::span
   return grouped;
 }
 
-/// Two members: the permutation of a selected coordinate is the swap with probability 1/2. So those
-/// that move are drawn as such, at half the rate, and what leaves a place is replaced there.
+/// What leaves a place is replaced there.
 void PlanSwaps(const DrawKey& key, std::span<const SelectedTensor> tensors, int peer,
                ShufflePlan& plan) {
-  plan.send_index = Select(key, tensors, 0.5);
+  plan.send_index = Select(key, tensors, kSwapped);
   plan.receive_index = plan.send_index;
   plan.send_counts[peer] = plan.receive_counts[peer] = plan.num_moved();
 }
@@ -172,6 +136,18 @@ void PlanPermutations(const DrawKey& key, std::span<const SelectedTensor> tensor
 }
 
 }  // namespace
+
+void CheckTensors(std::span<const SelectedTensor> tensors) {
+  int64_t end = 0;
+  for (const SelectedTensor& tensor : tensors) {
+    BASIN_CHECK(tensor.offset >= end && tensor.num_elements >= 0, "tensor at ", tensor.offset,
+                " with ", tensor.num_elements,
+                " elements; tensors must ascend without overlap, and the last one ended at ", end);
+    BASIN_CHECK(!std::isnan(tensor.rate), "the selection rate of the tensor at ", tensor.offset,
+                " is not a number");
+    end = tensor.offset + tensor.num_elements;
+  }
+}
 
 std::vector<int64_t> DrawIndices(const DrawKey& key, std::span<const SelectedTensor> tensors) {
   CheckTensors(tensors);

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "comm/selection.h"
 
 namespace basin::comm {
 namespace {
@@ -75,6 +76,40 @@ void ForEachPart(std::span<torch::Tensor> flats, const torch::Tensor& index,
   }
 }
 
+/// Gathers what a draw selects, a little behind it: a place's line is fetched when it is drawn and
+/// read when it has arrived.
+class GatherBehind {
+ public:
+  /// Appends to index; buffer takes as many of the values as it has room for.
+  GatherBehind(const torch::Tensor& flat, std::vector<int64_t>& index, torch::Tensor& buffer)
+      : from_(flat.const_data_ptr<float>()),
+        index_(index),
+        to_(buffer.mutable_data_ptr<float>()),
+        room_(buffer.numel()) {}
+
+  void operator()(std::span<const int64_t> batch) {
+    for (int64_t place : batch) __builtin_prefetch(from_ + place);
+    index_.insert(index_.end(), batch.begin(), batch.end());
+    GatherTo(std::ssize(index_) - kBehind);
+  }
+  void Finish() { GatherTo(std::ssize(index_)); }
+
+ private:
+  /// Places under way: a few batches, more than the processor's line fill buffers.
+  static constexpr int64_t kBehind = 3 * GeometricSkips::kBatch;
+
+  void GatherTo(int64_t end) {
+    end = std::min(end, room_);
+    for (; num_gathered_ < end; ++num_gathered_) to_[num_gathered_] = from_[index_[num_gathered_]];
+  }
+
+  const float* from_;
+  std::vector<int64_t>& index_;
+  float* to_;
+  int64_t room_;
+  int64_t num_gathered_ = 0;
+};
+
 }  // namespace
 
 void GatherAt(const torch::Tensor& flat, const torch::Tensor& index, torch::Tensor values) {
@@ -120,6 +155,49 @@ void SparseExchange::Shuffle(const ShufflePlan& plan, std::span<torch::Tensor> f
               [](torch::Tensor& flat, const torch::Tensor& at, const torch::Tensor& part) {
                 ScatterAt(part, at, flat);
               });
+}
+
+int64_t SparseExchange::Shuffle(const DrawKey& key, std::span<const SelectedTensor> tensors,
+                                std::span<torch::Tensor> flats, Communicator& comm) {
+  if (comm.size() != 2 || flats.empty() || !comm.device().is_cpu()) {
+    const ShufflePlan plan = DrawShufflePlan(key, tensors, comm.size(), comm.rank());
+    Shuffle(plan, flats, comm);
+    return plan.num_moved();
+  }
+  CheckTensors(tensors);
+  for (const torch::Tensor& flat : flats) {
+    CheckFlat(flat, comm);
+    const int64_t end = tensors.empty() ? 0 : tensors.back().offset + tensors.back().num_elements;
+    BASIN_CHECK(end <= flat.numel(), "tensors that end at ", end, " do not lie in a vector of ",
+                flat.numel(), " values");
+  }
+  Swap(key, tensors, flats, comm);
+  return std::ssize(swapped_);
+}
+
+/// The first flat is packed while the places are drawn, as far as the last exchange's buffer
+/// reaches; both members draw the same places.
+void SparseExchange::Swap(const DrawKey& key, std::span<const SelectedTensor> tensors,
+                          std::span<torch::Tensor> flats, Communicator& comm) {
+  const at::NoGradGuard no_grad;
+  if (!send_.defined()) send_ = at::empty({0}, torch::kFloat32);
+  swapped_.clear();
+  GatherBehind gather(flats.front(), swapped_, send_);
+  VisitSelected(key, tensors, kSwapped, gather);
+  gather.Finish();
+  const int64_t width = std::ssize(flats), num_swapped = std::ssize(swapped_);
+  const bool packed = width * num_swapped <= send_.numel();
+  const torch::Tensor send = Room(send_, width * num_swapped, comm.device());
+  torch::Tensor receive = Room(receive_, width * num_swapped, comm.device());
+  const torch::Tensor index = IndexTensor(swapped_, comm.device());
+  const auto part = [&](const torch::Tensor& buffer, int64_t flat) {
+    return buffer.narrow(0, flat * num_swapped, num_swapped);
+  };
+  for (int64_t f = packed ? 1 : 0; f < width; ++f) GatherAt(flats[f], index, part(send, f));
+  std::vector<int64_t> counts(2);
+  counts[1 - comm.rank()] = width * num_swapped;
+  comm.AllToAllV(send, counts, receive, counts);
+  for (int64_t f = 0; f < width; ++f) ScatterAt(part(receive, f), index, flats[f]);
 }
 
 void SparseExchange::Average(std::span<const int64_t> indices, torch::Tensor& flat,

@@ -66,7 +66,8 @@ void GatherAt(const torch::Tensor& flat, const torch::Tensor& index, torch::Tens
 /// in GatherAt.
 void ScatterAt(const torch::Tensor& values, const torch::Tensor& index, torch::Tensor flat);
 
-/// Carries out plans on flat vectors; keeps its two buffers between calls (2 x moved values).
+/// Carries out plans on flat vectors; keeps its buffers between calls (two of the moved values, and
+/// for Swap one of their coordinates).
 class SparseExchange {
  public:
   /// Every value of `flats` at a planned coordinate moves as the plan says, all of them by the same
@@ -74,12 +75,22 @@ class SparseExchange {
   /// float32 [P] each, on comm.device().
   void Shuffle(const ShufflePlan& plan, std::span<torch::Tensor> flats, Communicator& comm);
 
+  /// Shuffle by DrawShufflePlan(key, tensors, comm.size(), comm.rank()), bit for bit. Two members on
+  /// the CPU read what they send while they draw: memory is waited for beside the arithmetic.
+  /// Returns the number of values of one flat that changed.
+  int64_t Shuffle(const DrawKey& key, std::span<const SelectedTensor> tensors,
+                  std::span<torch::Tensor> flats, Communicator& comm);
+
   /// Replaces the values at `indices` (ascending, equal on all ranks) by their mean over the ranks
   /// (SPARTA). One AllReduceSum.
   void Average(std::span<const int64_t> indices, torch::Tensor& flat, Communicator& comm);
 
  private:
+  void Swap(const DrawKey& key, std::span<const SelectedTensor> tensors,
+            std::span<torch::Tensor> flats, Communicator& comm);
+
   torch::Tensor send_, receive_;
+  std::vector<int64_t> swapped_;
 };
 
 }  // namespace basin::comm

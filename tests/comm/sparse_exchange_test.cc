@@ -186,12 +186,33 @@ TEST_P(Shuffle, CanBeRepeatedWithOneExchangeWhateverTheSizes) {
       torch::equal(SortedOverMembers(Bits(Stack(reused))), SortedOverMembers(Bits(Stack(before)))));
 }
 
+TEST_P(Shuffle, GivesTheSameBitsWhenItDrawsThePlanItself) {
+  const auto before = Make(2, RandomBits);
+  auto drawn = before, planned = before;
+  RunInProcess(GetParam(), [&](Communicator& comm) {
+    const int rank = comm.rank();
+    for (auto* flats : {&drawn, &planned})
+      for (torch::Tensor& flat : (*flats)[rank]) flat = flat.clone();
+    SparseExchange exchange;
+    // Rates up and down, so that what is drawn fits into the last buffer or not.
+    for (uint64_t step = 0; double rate : {0.0, 0.3, 0.2, 0.9, 1.0, 0.01, 0.35}) {
+      const std::vector<SelectedTensor> tensors = {{0, 2000, rate}, {2100, 3900, rate / 2}};
+      const DrawKey key{6, step++};
+      const ShufflePlan plan = DrawShufflePlan(key, tensors, comm.size(), rank);
+      SparseExchange().Shuffle(plan, planned[rank], comm);
+      EXPECT_EQ(exchange.Shuffle(key, tensors, drawn[rank], comm), plan.num_moved());
+    }
+  });
+  for (size_t flat : {0, 1}) EXPECT_TRUE(SameBits(Stack(drawn, flat), Stack(planned, flat)));
+}
+
 TEST_P(Shuffle, OfNothingSendsNothing) {
   RunInProcess(GetParam(), [&](Communicator& comm) {
     std::vector<torch::Tensor> empty = {torch::empty({0})}, none;
     SparseExchange exchange;
     exchange.Shuffle(DrawShufflePlan(kKey, {}, comm.size(), comm.rank()), empty, comm);
     exchange.Shuffle(DrawShufflePlan(kKey, kTensors, comm.size(), comm.rank()), none, comm);
+    EXPECT_EQ(exchange.Shuffle(kKey, {}, empty, comm), 0);
     EXPECT_EQ(comm.traffic().bytes, 0);
     EXPECT_EQ(comm.traffic().messages, 0);
   });
@@ -233,6 +254,19 @@ TEST_P(Shuffle, AveragesTheChosenCoordinatesOnly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Members, Shuffle, testing::Values(1, 2, 3, 4, 5));
+
+TEST(SparseExchange, RefusesToDrawOutsideTheVector) {
+  RunInProcess(2, [](Communicator& comm) {
+    SparseExchange exchange;
+    for (int64_t num_values : {0, 5799}) {
+      torch::Tensor flat = torch::zeros({num_values});
+      EXPECT_THROW(exchange.Shuffle(kKey, kTensors, {&flat, 1}, comm), CheckFailed);
+    }
+    torch::Tensor flat = torch::zeros({kNumValues});
+    const std::vector<SelectedTensor> overlapping = {{0, 10, 0.5}, {9, 10, 0.5}};
+    EXPECT_THROW(exchange.Shuffle(kKey, overlapping, {&flat, 1}, comm), CheckFailed);
+  });
+}
 
 TEST(SparseExchange, RefusesWhatDoesNotFit) {
   RunInProcess(1, [](Communicator& comm) {

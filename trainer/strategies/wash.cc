@@ -53,11 +53,10 @@ void Wash::AfterStep(const StepInfo& step, MemberState& member, comm::CountingCo
   if (comm.size() == 1) return;
   const comm::DrawKey key{.run_seed = shape_.seed, .exchange = static_cast<uint64_t>(step.step)};
   const auto tensors = TensorsAt(TimeFactor(options_.schedule, step, shape_));
-  const comm::ShufflePlan plan = comm::DrawShufflePlan(key, tensors, comm.size(), comm.rank());
   std::vector<torch::Tensor> flats{member.weights};
   if (options_.optimizer_state)
     flats.insert(flats.end(), member.moments.begin(), member.moments.end());
-  exchange_.Shuffle(plan, flats, comm);
+  exchange_.Shuffle(key, tensors, flats, comm);
 }
 
 Forecast Wash::Predict() const {
