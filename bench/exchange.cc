@@ -72,6 +72,7 @@ torch::Tensor Tagged(int64_t n, const comm::Communicator& group) {
 /// Every coordinate still holds the values it held at first, one from each member. Returns the
 /// share that moved.
 double CheckNothingLost(const torch::Tensor& flat, const comm::Communicator& group) {
+  BASIN_CHECK(group.size() <= 64, "the check has a bit for each of 64 members; found ", group.size());
   const int64_t n = flat.numel();
   std::vector<uint64_t> members(n);
   int64_t num_moved = 0;
@@ -86,7 +87,7 @@ double CheckNothingLost(const torch::Tensor& flat, const comm::Communicator& gro
   MPI_Allreduce(MPI_IN_PLACE, members.data(), static_cast<int>(n), MPI_UINT64_T, MPI_BOR,
                 MPI_COMM_WORLD);
   for (int64_t i = 0; i < n; ++i) {
-    BASIN_CHECK(members[i] == (uint64_t{1} << group.size()) - 1, "a member's value of coordinate ",
+    BASIN_CHECK(members[i] == ~uint64_t{0} >> (64 - group.size()), "a member's value of coordinate ",
                 i, " is lost");
   }
   return static_cast<double>(num_moved) / static_cast<double>(n);

@@ -51,8 +51,8 @@ case "$what" in
     ;;
   fashion-mnist)
     config=configs/fashion-mnist-wash.yaml members=4
-    common=(--set "data.path=${data:?--data DIR with the four IDX files}" --set data.train_limit=5000 --set data.test_limit=2000
-      --set population.members=4 --set 'train={steps: 350, batch_size: 64, optimizer: {lr: 0.3, weight_decay: 5.0e-4}, schedule: {warmup_steps: 35, final_lr: 0.0}}'
+    common=(--set "data.path=${data:?--data DIR with the four IDX files}" --set data.train_limit=20000 --set data.test_limit=10000
+      --set population.members=4 --set 'train={steps: 1500, batch_size: 64, optimizer: {lr: 0.3, weight_decay: 5.0e-4}, schedule: {warmup_steps: 75, final_lr: 0.0}}'
       --set 'model={name: convnet}' "${light[@]}")
     row independent '{name: independent}'
     row wash-.01 '{name: wash, p: 0.0075}'
@@ -63,8 +63,8 @@ case "$what" in
     ;;
   cifar10-subset)
     config=configs/cifar10-subset-wash.yaml members=2
-    common=(--set "data.path=${data:?--data DIR with data_batch_1.bin and test_batch.bin}" --set data.train_limit=5000
-      --set population.members=2 --set 'train={steps: 300, batch_size: 64, optimizer: {lr: 0.1, weight_decay: 1.0e-4}, schedule: {final_lr: 1.0e-4}}'
+    common=(--set "data.path=${data:?--data DIR with data_batch_1.bin and test_batch.bin}"
+      --set population.members=2 --set 'train={steps: 1500, batch_size: 64, optimizer: {lr: 0.1, weight_decay: 1.0e-4}, schedule: {final_lr: 1.0e-4}}'
       --set 'model={name: convnet}' "${light[@]}")
     row independent '{name: independent}'
     row wash-.01 '{name: wash, p: 0.005}'

@@ -36,7 +36,9 @@ RunConfig ReadRunConfig(const std::filesystem::path& file, const std::vector<std
   } catch (const DataError& failure) {
     throw ConfigError(Text("the configuration cannot be read: ", failure.what()));
   }
-  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+  // Blank, all in comments, or null: more likely a mistake than the wish for a run with all defaults.
+  Problems reported_below;
+  if (ParseYaml(text, file.string(), reported_below).IsNull() && reported_below.count() == 0) {
     throw ConfigError(Text(file.string(), ": the file is empty; sections are expected: run, data, model, train, ... (a run "
                            "with all defaults is {})"));
   }

@@ -73,6 +73,13 @@ Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
   return shared;
 }
 
+/// NCCL joins all ranks or none: `auto` found none on a host with fewer GPUs than ranks.
+void AgreeOnBackend(comm::Communicator& comm, comm::Backend& backend) {
+  torch::Tensor with_nccl = at::full({1}, backend == comm::Backend::kNccl ? 1.F : 0.F);
+  comm.AllReduceSum(with_nccl);
+  if (backend == comm::Backend::kNccl && with_nccl.item<float>() < static_cast<float>(comm.size())) backend = comm::Backend::kMpi;
+}
+
 /// Makes the run directory this run's own and finds where to go on. Collective over `comm`; `ranks_here` are this process's.
 void OpenRun(const RunRequest& request, Shared& shared, std::span<const int> ranks_here, comm::Communicator& comm) {
   const bool is_first = comm.rank() == 0;
@@ -180,6 +187,7 @@ void TrainInProcesses(const RunRequest& request, const comm::LaunchInfo& launch,
     if (session.rank() == 0) ReportFinished(request, plan);
     return;
   }
+  AgreeOnBackend(*bootstrap, shared.backend);
   OpenRun(request, shared, std::array{session.rank()}, *bootstrap);
   concern.all_know = false;
   DataPlane data_plane(session, *bootstrap, shared);

@@ -34,9 +34,14 @@ TEST(Config, AMissingFileIsNamed) {
 
 TEST(Config, AnEmptyFileIsRefused) {
   const base::TemporaryFolder folder;
-  base::WriteFileAtomically(folder.path() / "empty.yaml", " \n\n");
-  EXPECT_THAT([&] { ReadRunConfig(folder.path() / "empty.yaml"); },
-              ::testing::ThrowsMessage<ConfigError>(HasSubstr("empty.yaml: the file is empty")));
+  for (const std::string text : {"", " \n\n", "# train: {steps: 3}\n", "---\n# later\n", "null\n", "~"}) {
+    base::WriteFileAtomically(folder.path() / "empty.yaml", text);
+    EXPECT_THAT([&] { ReadRunConfig(folder.path() / "empty.yaml"); },
+                ::testing::ThrowsMessage<ConfigError>(HasSubstr("empty.yaml: the file is empty")))
+        << text;
+  }
+  base::WriteFileAtomically(folder.path() / "defaults.yaml", "{}\n");
+  EXPECT_NO_THROW(ReadRunConfig(folder.path() / "defaults.yaml"));
 }
 
 TEST(Recipes, CoverEveryDataSetAndMethod) {
