@@ -168,7 +168,7 @@ void Checkpointer::BeatWhenIdle(int64_t step) {
 }
 
 void Checkpointer::Drain(int64_t step) {
-  if (context_.control != nullptr) context_.control->Progress(coordinator::Phase::kCheckpoint, step, "checkpoint");
+  context_.Tell(coordinator::Phase::kCheckpoint, step, "checkpoint");
   while (!all_idle_) BeatWhenIdle(step);
 }
 

@@ -17,17 +17,12 @@ base::DType FileType(const models::NamedTensor& item) {
 }
 
 /// The bits as they are, NaN included: a diverged member goes on diverging.
-void ReadTensors(const fs::path& path, const models::StateDict& live) {
+void ReadTensors(const base::SafetensorsReader& file, const models::StateDict& live) {
   const torch::NoGradGuard no_grad;
-  const base::SafetensorsReader file(path);
-  if (file.tensors().size() != live.size()) {
-    throw DataError(Text(path.string(), " has ", file.tensors().size(), " tensors, this run has ", live.size(),
-                         ": it was written by another version of Basin"));
-  }
   for (const models::NamedTensor& item : live) {
     const base::TensorView& view = file.Require(item.name);
     if (view.dtype != FileType(item) || view.shape != item.tensor.sizes().vec()) {
-      throw DataError(Text(path.string(), ": ", item.name, " is ", base::DTypeName(view.dtype), " ", at::IntArrayRef(view.shape),
+      throw DataError(Text(file.path().string(), ": ", item.name, " is ", base::DTypeName(view.dtype), " ", at::IntArrayRef(view.shape),
                            ", this run has ", base::DTypeName(FileType(item)), " ", item.tensor.sizes()));
     }
     const torch::Tensor host = torch::empty(view.shape, item.tensor.options().device(torch::kCPU));
@@ -36,14 +31,19 @@ void ReadTensors(const fs::path& path, const models::StateDict& live) {
   }
 }
 
+models::StateDict LiveNetwork(Member& member) {
+  models::StateDict live{{"weights", member.params().values().detach()}};
+  for (const auto& buffer : member.model().named_buffers()) live.push_back({"buffer." + buffer.key(), buffer.value()});
+  return live;
+}
+
 }  // namespace
 
 models::StateDict LiveTensors(Member& member, Strategy& strategy) {
-  models::StateDict live{{"weights", member.params().values().detach()}};
+  models::StateDict live = LiveNetwork(member);
   for (size_t k = 0; k < member.optimizer().moments().size(); ++k) {
     live.push_back({Text("moment.", k), member.optimizer().moments()[k]});
   }
-  for (const auto& buffer : member.model().named_buffers()) live.push_back({"buffer." + buffer.key(), buffer.value()});
   for (const auto& [name, tensor] : strategy.State()) {
     BASIN_CHECK(tensor->defined(), "the strategy's ", name, " does not exist yet");
     live.push_back({"strategy." + name, *tensor});
@@ -106,8 +106,18 @@ base::Json RankFacts(const RunConfig& config, Member& member, Strategy& strategy
           {"metrics", {{"records", loop.records}}}};
 }
 
+void RestoreNetwork(const fs::path& folder, Member& member) {
+  ReadTensors(base::SafetensorsReader(folder / RankTensorsName(member.id())), LiveNetwork(member));
+}
+
 RestoredRank RestoreRank(const fs::path& folder, Member& member, Strategy& strategy, comm::CountingCommunicator& counting) {
-  ReadTensors(folder / RankTensorsName(member.id()), LiveTensors(member, strategy));
+  const base::SafetensorsReader file(folder / RankTensorsName(member.id()));
+  const models::StateDict live = LiveTensors(member, strategy);
+  if (file.tensors().size() != live.size()) {
+    throw DataError(Text(file.path().string(), " has ", file.tensors().size(), " tensors, this run has ", live.size(),
+                         ": it was written by another version of Basin"));
+  }
+  ReadTensors(file, live);
   const fs::path path = folder / RankFactsName(member.id());
   const base::Json facts = base::ReadJson(path);
   try {

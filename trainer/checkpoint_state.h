@@ -13,8 +13,8 @@
 
 namespace basin::trainer {
 
-/// A rank's tensors by their names in the file, sharing storage with the living ones: weights [P], moment.0, moment.1 [P],
-/// buffer.<name> (integer counters included), strategy.<name>.
+/// A rank's tensors by their names in the file, sharing storage with the living ones: weights [P], buffer.<name> (integer counters
+/// included), moment.0, moment.1 [P], strategy.<name>.
 models::StateDict LiveTensors(Member& member, Strategy& strategy);
 
 /// A copy of a rank's tensors on the CPU, in memory that is kept from one checkpoint to the next.
@@ -45,5 +45,7 @@ struct RestoredRank {
 /// DataError that names file and tensor when something does not fit.
 RestoredRank RestoreRank(const std::filesystem::path& folder, Member& member, Strategy& strategy,
                          comm::CountingCommunicator& counting);
+/// The weights and buffers of member.id() alone, into a member on the CPU. DataError as RestoreRank.
+void RestoreNetwork(const std::filesystem::path& folder, Member& member);
 
 }  // namespace basin::trainer

@@ -77,7 +77,7 @@ struct LmcOptions {
 };
 
 struct ReportOptions {
-  bool tensorboard = true, html = true;
+  bool tensorboard = true, html = true, trace = false;
   enum class Progress { kAuto, kOn, kOff } progress = Progress::kAuto;
 };
 
@@ -93,6 +93,7 @@ struct CoordinatorOptions {
   coordinator::OnLoss on_loss = coordinator::OnLoss::kAbort;
   std::chrono::milliseconds timeout{10000};  ///< of silence, in training; other phases are allowed multiples
   std::optional<coordinator::Tls> tls{};
+  bool finish_with_lost = true;  ///< on_loss continue: a lost member's last checkpoint takes part in the finish
 };
 
 struct RunConfig {

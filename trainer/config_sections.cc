@@ -110,6 +110,7 @@ void VisitCoordinator(Keys& keys, CoordinatorOptions& options) {
   keys.Choice("on_loss", options.on_loss, {{OnLoss::kAbort, "abort"}, {OnLoss::kContinue, "continue"}});
   keys.Require(options.on_loss == OnLoss::kAbort || options.address != "none", "on_loss",
                "continue needs a coordinator, and coordinator.address is none");
+  keys.Flag("finish_with_lost", options.finish_with_lost);
   VisitOptional(keys, "tls", options.tls, VisitTls);
   keys.Require(!options.tls || (options.address != "embedded" && options.address != "none"), "tls",
                "needs coordinator.address: HOST:PORT of a basin-coordinator; an embedded one listens on the loopback alone");
@@ -119,6 +120,7 @@ void VisitReport(Keys& keys, ReportOptions& options) {
   using Progress = ReportOptions::Progress;
   keys.Flag("tensorboard", options.tensorboard);
   keys.Flag("html", options.html);
+  keys.Flag("trace", options.trace);
   keys.Choice("progress", options.progress, {{Progress::kAuto, "auto"}, {Progress::kOn, "on"}, {Progress::kOff, "off"}});
 }
 

@@ -7,6 +7,8 @@
 #include "merge/average.h"
 #include "merge/soup.h"
 #include "trainer/lmc.h"
+#include "trainer/lost_members.h"
+#include "trainer/member_scores.h"
 #include "trainer/population.h"
 
 namespace basin::trainer {
@@ -38,20 +40,27 @@ class Finisher {
   base::Json Run() {
     const base::Stopwatch watch(context_.clock);
     WaitLonger();  // peers may still be training
-    if (context_.control != nullptr) context_.control->Progress(coordinator::Phase::kFinish, input_.steps, "finish");
+    Tell("finish");
     if (context_.faults != nullptr) context_.faults->Strike("finish", input_.steps);
-    ids_ = GatherIds();
+    ids_ = GatherIds(member_, comm_);
     networks_ = GatherPopulation(member_, comm_);
-    ScoreMembers();
+    if (context_.config.coordinator.finish_with_lost) {
+      lost_ = LoadLostMembers(input_.run_dir, context_.config, context_.dataset, input_.lost, comm_);
+    }
+    Tell("score members");
+    ScorePopulation();
+    Tell("score the average");
     OnRankZero([&] {
       WriteMembers();
       ScoreAverage();
       ScoreSoup();
     });
+    Tell("measure connectivity");
     MeasureConnectivity();
     const double evaluate = input_.times.evaluate + watch.Seconds();
     AddDistance();
     AddLedger(evaluate);
+    if (context_.trace != nullptr) context_.trace->Write(input_.run_dir / "trace.json", member_.id(), comm_);
     if (comm_.rank() != 0) return nullptr;
     if (!input_.lost.empty()) AddLost();
     base::WriteJson(input_.run_dir / "result.json", result_);
@@ -59,12 +68,7 @@ class Finisher {
   }
 
  private:
-  /// Member of each rank: 0, 1, ... unless some were lost.
-  std::vector<int64_t> GatherIds() {
-    const torch::Tensor own = torch::tensor({member_.id()}).to(comm_.device());
-    const torch::Tensor ids = comm_.AllGather(own).view({-1}).to(torch::kCPU);
-    return {ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel()};
-  }
+  void Tell(const char* operation) { context_.Tell(coordinator::Phase::kFinish, input_.steps, operation); }
 
   /// A healthy peer may be late here by as much as this rank has worked so far, since all do like work.
   void WaitLonger() {
@@ -93,46 +97,23 @@ class Finisher {
     return flag.item<int64_t>() != 0;
   }
 
-  void ScoreMembers() {
-    const torch::Tensor labels = context_.dataset.test.labels;
-    const torch::Tensor logits = Logits(member_.model(), bench_, context_.dataset.test);
-    const Score own = ScoreLogits(logits, labels);
-    const torch::Tensor scores = GatherDoubles({own.loss, own.accuracy}, comm_);
-    const torch::Tensor hash = torch::tensor({static_cast<int64_t>(member_.params().values_hash())});
-    const torch::Tensor hashes = comm_.AllGather(hash.to(comm_.device())).to(torch::kCPU);
-    // The ensemble is the mean of the members' logits.
-    const Score ensemble = ScoreLogits(SumOverRanks(logits, comm_) / comm_.size(), labels);
-    const torch::Tensor guesses = comm_.AllGather(logits.argmax(1).to(comm_.device())).to(torch::kCPU);
-
+  void ScorePopulation() {
+    MemberScores scores = ScoreMembers(member_, ids_, lost_, bench_, *scratch_, comm_);
     result_ = {{"format", 1},
                {"config_hash", ConfigHash(context_.config)},
                {"seed", context_.config.seed},
                {"members", context_.config.population.members},
                {"strategy", StrategyName(context_.config.strategy)},
                {"backend", comm_.name()},
-               {"steps", input_.steps}};
-    base::Json members = base::Json::array();
-    for (int64_t m = 0; m < comm_.size(); ++m) {
-      members.push_back({{"id", ids_[m]},
-                         {"test_loss", scores[m][0].item<double>()},
-                         {"test_accuracy", scores[m][1].item<double>()},
-                         {"weights_hash", base::HexHash(static_cast<uint64_t>(hashes[m][0].item<int64_t>()))}});
+               {"steps", input_.steps},
+               {"member", std::move(scores.members)},
+               {"mean_member", AsJson(scores.mean)},
+               {"ensemble", AsJson(scores.ensemble)},
+               {"disagreement", scores.disagreement}};
+    for (LostNetwork& lost : lost_) {
+      ids_.push_back(lost.id);
+      networks_.push_back(std::move(lost.network));
     }
-    result_["member"] = std::move(members);
-    const torch::Tensor mean = scores.mean(0);
-    result_["mean_member"] = AsJson({mean[0].item<double>(), mean[1].item<double>()});
-    result_["ensemble"] = AsJson(ensemble);
-    result_["disagreement"] = Disagreement(guesses);
-  }
-
-  /// Mean over pairs of members of the share of test images on which their predictions differ. guesses: int64 [N, n].
-  static double Disagreement(const torch::Tensor& guesses) {
-    const int64_t n = guesses.size(0);
-    double sum = 0;
-    for (int64_t a = 0; a < n; ++a) {
-      for (int64_t b = a + 1; b < n; ++b) sum += guesses[a].ne(guesses[b]).to(torch::kFloat64).mean().item<double>();
-    }
-    return n < 2 ? 0 : sum / (static_cast<double>(n) * static_cast<double>(n - 1) / 2);
   }
 
   void WriteMembers() {
@@ -179,7 +160,7 @@ class Finisher {
   }
 
   void MeasureConnectivity() {
-    const auto pairs = ChoosePairs(context_.config.lmc.pairs, comm_.size());
+    const auto pairs = ChoosePairs(context_.config.lmc.pairs, std::ssize(networks_));
     auto curves = MeasurePairs(networks_, pairs, context_.config.lmc, bench_, *scratch_, comm_);
     for (PairCurve& curve : curves) {
       curve.a = ids_[curve.a];
@@ -240,8 +221,9 @@ class Finisher {
   const FinishInput& input_;
   Bench bench_;  // renews the deadline after every batch
   std::shared_ptr<models::Classifier> scratch_;
+  std::vector<LostNetwork> lost_;  // that left a checkpoint
   std::vector<int64_t> ids_;
-  std::vector<models::StateDict> networks_;  // ids_ and these: one a rank
+  std::vector<models::StateDict> networks_;  // ids_ and these: one a rank, then the lost ones
   base::Json result_;
 };
 

@@ -18,7 +18,7 @@ struct FinishInput {
   base::Json lost = base::Json::array();  ///< members that were lost: {"member", "step", "reason"}; the forecast is then no more due
 };
 
-/// Measures and writes members/, average*.safetensors, soup.safetensors, lmc.csv and, last, result.json (all by rank 0, which
+/// Measures and writes members/, average*.safetensors, soup.safetensors, lmc.csv, trace.json if asked for and, last, result.json (all by rank 0, which
 /// needs no shared file system). Collective. Returns the content of result.json on rank 0, null elsewhere.
 base::Json Finish(const RankContext& context, Member& member, const comm::Ledger& ledger, const FinishInput& input);
 

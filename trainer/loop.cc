@@ -53,7 +53,7 @@ class Loop {
   bool alone() const { return step_ < at_.alone_until; }
 
   void Tell(coordinator::Phase phase, const char* operation) {
-    if (context_.control != nullptr) context_.control->Progress(phase, step_, operation);
+    context_.Tell(phase, step_, operation);
     if (context_.faults != nullptr) context_.faults->Strike(operation, step_);
   }
 
@@ -89,6 +89,7 @@ class Loop {
     const comm::Ledger before = counting_.ledger();
     MemberState state = member_.state();
     Undoably([&] { call(state); });
+    if (context_.trace != nullptr) context_.trace->End();
     const comm::Ledger& after = counting_.ledger();
     if (after.exchanges == before.exchanges) return;
     metrics_.Exchange(step_, epoch(), before, after);
@@ -177,6 +178,11 @@ RunShape ShapeOf(const RunConfig& config, const data::Dataset& dataset, Member& 
     return LearningRate(schedule, lr, step, total);
   };
   return shape;
+}
+
+void RankContext::Tell(coordinator::Phase phase, int64_t step, const char* operation) const {
+  if (control != nullptr) control->Progress(phase, step, operation);
+  if (trace != nullptr) trace->Begin(operation, step);
 }
 
 void Train(const RankContext& context, Member& member, Strategy& strategy, comm::CountingCommunicator& counting, LoopState& at,

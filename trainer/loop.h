@@ -11,6 +11,7 @@
 #include "trainer/member.h"
 #include "trainer/metrics.h"
 #include "trainer/strategy.h"
+#include "trainer/trace.h"
 
 namespace basin::trainer {
 
@@ -43,8 +44,12 @@ struct RankContext {
   MetricsFile* metrics = nullptr;
   Control* control = nullptr;  ///< null: no coordinator
   Faults* faults = nullptr;    ///< null: none on purpose
+  Trace* trace = nullptr;      ///< null: not asked for
   std::filesystem::path event_folder{};  ///< where this rank's TensorBoard records go; empty: nowhere
   std::function<void(const LoopStatus&)> show{};  ///< empty on ranks that show nothing
+
+  /// An operation begins, with `step` steps taken: the coordinator and the trace are told.
+  void Tell(coordinator::Phase phase, int64_t step, const char* operation) const;
 };
 
 /// Called after every step, and after the end of its epoch: checkpoints and the wish to stop (see Checkpointer). May be empty.

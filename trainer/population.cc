@@ -45,6 +45,11 @@ std::vector<models::StateDict> GatherPopulation(Member& member, comm::Communicat
   return members;
 }
 
+std::vector<int64_t> GatherIds(const Member& member, comm::Communicator& comm) {
+  const torch::Tensor ids = Gather(torch::tensor({member.id()}), comm).view({-1});
+  return {ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel()};
+}
+
 torch::Tensor GatherDoubles(const std::vector<double>& values, comm::Communicator& comm) {
   return Gather(torch::tensor(at::ArrayRef<double>(values), torch::kFloat64), comm);
 }

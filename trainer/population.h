@@ -13,6 +13,9 @@ namespace basin::trainer {
 /// Memory on each rank: members x (parameters + buffers).
 std::vector<models::StateDict> GatherPopulation(Member& member, comm::Communicator& comm);
 
+/// Member of each rank: 0, 1, ... unless some were lost.
+std::vector<int64_t> GatherIds(const Member& member, comm::Communicator& comm);
+
 /// One double vector of each rank as rows [size, n].
 torch::Tensor GatherDoubles(const std::vector<double>& values, comm::Communicator& comm);
 

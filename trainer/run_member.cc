@@ -119,6 +119,7 @@ class Runner {
                               .metrics = plan_.metrics.get(),
                               .control = control_.get(),
                               .faults = plan_.config.faults.empty() ? nullptr : &faults_,
+                              .trace = plan_.config.report.trace ? &trace_ : nullptr,
                               .event_folder = EventFolder(),
                               .show = group_->comm.rank() == 0 ? plan_.show : nullptr};
     CheckpointPlan checkpoints{.run_dir = plan_.run_dir,
@@ -188,6 +189,7 @@ class Runner {
   double started_;
   Member member_;
   Faults faults_;
+  Trace trace_{clock_};
   RunShape shape_;
   LoopState at_;
   base::Json lost_ = base::Json::array();  // known to the first rank, which tells it

@@ -1,5 +1,5 @@
 // Runs that are stopped, by the user or by a peer's death, end soon, with the right exit code, and leave no process behind.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <csignal>
 
@@ -125,6 +125,25 @@ TEST_F(Faults, TheOthersFinishWithoutAKilledPeerWhereLossesArePermitted) {
   ExpectMember2Lost();
   EXPECT_NE(result.out.find("lost: member 2"), std::string::npos) << result.out;
   EXPECT_EQ(Orphans(), 0);
+}
+
+TEST_F(Faults, ALostPeersLastCheckpointTakesPartInTheFinishUnlessItIsToBeLeftOut) {
+  std::vector<std::string> set = WithLosses(100, "faults=[{member: 2, step: 70, action: kill}]");
+  set.insert(set.end(), {"checkpoint.every_steps=15"});
+  for (const bool takes_part : {true, false}) {
+    if (!takes_part) set.insert(set.end(), {"coordinator.finish_with_lost=false"});
+    const CommandResult result = UnderMpirun({.options = "--enable-recovery", .set = set});
+    EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
+    const base::Json written = base::ReadJson(folder_.path() / "run/result.json");
+    ASSERT_EQ(written.at("member").size(), takes_part ? 3u : 2u);
+    EXPECT_EQ(written.at("lmc").size() % (takes_part ? 3 : 1), 0u);
+    if (takes_part) {
+      // Step 60's may have been under way when the member was killed.
+      EXPECT_THAT(written.at("member")[2].at("checkpoint_step").get<int>(), testing::AnyOf(45, 60));
+    }
+    EXPECT_EQ(std::filesystem::exists(folder_.path() / "run/members/002.safetensors"), takes_part);
+    std::filesystem::remove_all(folder_.path() / "run");
+  }
 }
 
 TEST_F(Faults, APeerThatWakesUpTooLateIsPutOut) {

@@ -1,6 +1,8 @@
 // Whole runs of the real program: threads equal processes, runs repeat, files are complete.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/files.h"
 #include "base/json.h"
 #include "base/safetensors.h"
@@ -52,6 +54,17 @@ TEST_F(Train, GivesTheSameBitsAsThreadsAsProcessesAndAgain) {
   EXPECT_EQ(threads["average"], processes["average"]);
   EXPECT_EQ(threads["backend"], "in_process");
   EXPECT_EQ(processes["backend"], "mpi");
+}
+
+TEST_F(Train, TracesTheOperationsOfEveryRankOnRequest) {
+  Processes("traced", 2, {"report.trace=true"});
+  std::set<std::pair<int, std::string>> seen;
+  const Json trace = base::ReadJson(Dir("traced") + "/trace.json");
+  for (const Json& event : trace["traceEvents"]) seen.emplace(event["pid"].get<int>(), event["name"].get<std::string>());
+  for (int rank : {0, 1}) {
+    for (const char* operation : {"step", "exchange", "finish", "measure connectivity"})
+      EXPECT_TRUE(seen.contains({rank, operation})) << "rank " << rank << ": " << operation;
+  }
 }
 
 TEST_F(Train, WithAnotherSeedGivesOtherWeights) {

@@ -108,10 +108,12 @@ coordinator:
   heartbeat_s: 2.0
   timeout_s: 10.0
   on_loss: abort
+  finish_with_lost: true
   tls: null
 report:
   tensorboard: true
   html: true
+  trace: false
   progress: auto
 faults: []
 )";
