@@ -7,8 +7,10 @@ CountingCommunicator::CountingCommunicator(Communicator& inner, const base::Cloc
       inner_(inner),
       clock_(clock) {}
 
-CountingCommunicator::Exchange::Exchange(CountingCommunicator& counting)
-    : counting_(counting), start_(counting.clock_.Seconds()) {}
+CountingCommunicator::Exchange::Exchange(CountingCommunicator& counting) : counting_(counting) {
+  if (counting.on_exchange_) counting.on_exchange_();
+  start_ = counting.clock_.Seconds();
+}
 
 CountingCommunicator::Exchange::~Exchange() {
   ++counting_.ledger_.exchanges;

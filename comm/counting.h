@@ -1,6 +1,8 @@
 // The ledger: a communicator around a communicator that accounts for what passes through it.
 #pragma once
 
+#include <functional>
+
 #include "base/clock.h"
 #include "comm/communicator.h"
 
@@ -33,6 +35,9 @@ class CountingCommunicator final : public Communicator {
     double start_;
   };
 
+  /// Called at the start of every exchange, before it has changed anything; not counted among its seconds. May be empty.
+  void OnExchange(std::function<void()> call) { on_exchange_ = std::move(call); }
+
   const Ledger& ledger() const { return ledger_; }
   /// For a resumed run.
   void Restore(const Ledger& ledger) { ledger_ = ledger; }
@@ -54,6 +59,7 @@ class CountingCommunicator final : public Communicator {
   Communicator& inner_;
   const base::Clock& clock_;
   Ledger ledger_;
+  std::function<void()> on_exchange_;
 };
 
 }  // namespace basin::comm

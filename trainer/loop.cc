@@ -31,8 +31,13 @@ class Loop {
         total_steps_(TotalSteps(context.config, context.dataset)),
         steps_per_epoch_(StepsPerEpoch(context.config, context.dataset)),
         at_(at),
-        measurements_(std::string(StrategyName(context.config.strategy))) {}
-  ~Loop() { at_.records = metrics_.records(); }
+        measurements_(std::string(StrategyName(context.config.strategy))) {
+    if (goes_on()) counting.OnExchange([this] { before_.Take(LiveTensors(member_, strategy_)); });
+  }
+  ~Loop() {
+    counting_.OnExchange({});
+    at_.records = metrics_.records();
+  }
 
   void Run(const BetweenSteps& between_steps) {
     while (at_.step < total_steps_) {
@@ -88,7 +93,12 @@ class Loop {
     Tell(coordinator::Phase::kTraining, "exchange");
     const comm::Ledger before = counting_.ledger();
     MemberState state = member_.state();
-    Undoably([&] { call(state); });
+    try {
+      call(state);
+    } catch (...) {
+      if (goes_on() && counting_.ledger().exchanges > before.exchanges) Undo();
+      throw;
+    }
     if (context_.trace != nullptr) context_.trace->End();
     const comm::Ledger& after = counting_.ledger();
     if (after.exchanges == before.exchanges) return;
@@ -96,18 +106,11 @@ class Loop {
     measurements_.AddExchange(after.seconds - before.seconds);
   }
 
-  /// Where the run goes on without lost members, a half-done exchange leaves no trace. The price is one copy of the tensors.
-  template <typename Call>
-  void Undoably(Call&& call) {
-    if (context_.control == nullptr || !context_.control->continues()) return call();
-    before_.Take(LiveTensors(member_, strategy_));
-    try {
-      call();
-    } catch (...) {
-      models::StateDict live = LiveTensors(member_, strategy_);
-      before_.PutBack(live);
-      throw;
-    }
+  /// Without members that are lost. Then a half-done exchange leaves no trace; the price is one copy of the tensors.
+  bool goes_on() const { return context_.control != nullptr && context_.control->continues(); }
+  void Undo() {
+    models::StateDict live = LiveTensors(member_, strategy_);
+    before_.PutBack(live);
   }
 
   void EvaluateMember() {

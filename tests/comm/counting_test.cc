@@ -50,6 +50,26 @@ TEST(Counting, ExchangesCountTheirSecondsAndNothingElseDoes) {
   });
 }
 
+TEST(Counting, TellsOfAnExchangeBeforeItBeginsAndOutsideItsSeconds) {
+  RunInProcess(1, [](Communicator& inner) {
+    base::ManualClock clock;
+    CountingCommunicator counting(inner, clock);
+    int told = 0;
+    counting.OnExchange([&] {
+      ++told;
+      clock.Advance(std::chrono::seconds(7));
+    });
+    {
+      const CountingCommunicator::Exchange exchange(counting);
+      EXPECT_EQ(told, 1);
+    }
+    EXPECT_EQ(counting.ledger().seconds, 0);
+    counting.OnExchange({});
+    { const CountingCommunicator::Exchange exchange(counting); }
+    EXPECT_EQ(told, 1);
+  });
+}
+
 TEST(Counting, AnExchangeThatThrowsIsStillAccountedFor) {
   const auto group = MakeInProcessGroup(2);
   const auto inner = MakeInProcess(group, 0, std::chrono::milliseconds(5));
