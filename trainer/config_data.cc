@@ -117,15 +117,9 @@ void VisitPath(Keys& keys, data::DataOptions& options) {
 
 void VisitAugment(Keys& keys, data::Augmentations& augment) {
   const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
-    augment.clear();
-    if (!node.IsList() && !node.IsNull()) {
-      problems.Add(node.where, path, node.Found() + " is not a list; write [flip, {crop: {pad: 4}}]");
-    }
-    for (size_t i = 0; node.IsList() && i < node.items.size(); ++i) {
-      ReadAugmentation(node.items[i], Text(path, "[", i, "]"), problems, augment);
-    }
+    ReadAugmentation(node, path, problems, augment);
   };
-  keys.Value("augment", read, [&] { return PrintAugmentations(augment); });
+  keys.List("augment", "[flip, {crop: {pad: 4}}]", [&] { augment.clear(); }, read, [&] { return PrintAugmentations(augment); });
 }
 
 void VisitData(Keys& keys, RunConfig& config) {

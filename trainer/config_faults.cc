@@ -21,15 +21,9 @@ void VisitFault(Keys& keys, FaultOptions& fault) {
 
 void VisitFaults(Keys& keys, std::vector<FaultOptions>& faults) {
   const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
-    faults.clear();
-    if (!node.IsList() && !node.IsNull()) {
-      problems.Add(node.where, path, node.Found() + " is not a list; write [{member: 2, step: 40, action: kill}]");
-    }
-    for (size_t i = 0; node.IsList() && i < node.items.size(); ++i) {
-      Section::ReadAs(node.items[i], Text(path, "[", i, "]"), problems, [&](Keys& item) { VisitFault(item, faults.emplace_back()); });
-    }
+    Section::ReadAs(node, path, problems, [&](Keys& item) { VisitFault(item, faults.emplace_back()); });
   };
-  keys.Value("faults", read, [&] {
+  keys.List("faults", "[{member: 2, step: 40, action: kill}]", [&] { faults.clear(); }, read, [&] {
     std::vector<Yaml> items;
     for (FaultOptions fault : faults) items.push_back(Printer::Describe([&](Keys& item) { VisitFault(item, fault); }));
     return Yaml::List(std::move(items));

@@ -101,6 +101,16 @@ Yaml Printer::Describe(const Visit& visit) {
   return printer.tree();
 }
 
+bool Keys::List(const std::string& key, const std::string& example, const std::function<void()>& clear, const Read& read,
+                const Print& print) {
+  const auto read_all = [&](const Yaml& node, const std::string& path, Problems& problems) {
+    clear();
+    if (!node.IsList() && !node.IsNull()) problems.Add(node.where, path, Text(node.Found(), " is not a list; write ", example));
+    for (size_t i = 0; node.IsList() && i < node.items.size(); ++i) read(node.items[i], Text(path, "[", i, "]"), problems);
+  };
+  return Value(key, read_all, print);
+}
+
 bool Keys::Name(const std::string& key, std::string& value, const std::vector<std::string>& allowed) {
   const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
     if (node.IsScalar() && Contains(allowed, node.text)) {

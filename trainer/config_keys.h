@@ -78,6 +78,8 @@ class Keys {
   bool String(const std::string& key, std::string& value);
   bool Numbers(const std::string& key, std::vector<double>& values, const Range& range);
   bool Integers(const std::string& key, std::vector<int64_t>& values, const IntRange& range);
+  /// A list; null is an empty one. When the key is there, `clear` is called and then `read` with each item. `example` shows what to write.
+  bool List(const std::string& key, const std::string& example, const std::function<void()>& clear, const Read& read, const Print& print);
   /// Seconds in YAML, to the millisecond.
   bool Seconds(const std::string& key, std::chrono::milliseconds& value);
   /// One of several names.
