@@ -161,7 +161,7 @@ class Finisher {
 
   void MeasureConnectivity() {
     const auto pairs = ChoosePairs(context_.config.lmc.pairs, std::ssize(networks_));
-    auto curves = MeasurePairs(networks_, pairs, context_.config.lmc, bench_, *scratch_, comm_);
+    auto curves = MeasurePairs(networks_, pairs, context_.config.lmc, bench_, *scratch_, ByRank(comm_));
     for (PairCurve& curve : curves) {
       curve.a = ids_[curve.a];
       curve.b = ids_[curve.b];

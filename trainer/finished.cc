@@ -163,7 +163,7 @@ base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool r
   const auto comm = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, config.comm.timeout);
   const auto pairs = ChoosePairs(config.lmc.pairs == LmcOptions::Pairs::kNone ? LmcOptions::Pairs::kAll : config.lmc.pairs,
                                  static_cast<int64_t>(files.size()));
-  auto curves = MeasurePairs(ReadAll(files), pairs, config.lmc, shop.bench, *shop.model, *comm);
+  auto curves = MeasurePairs(ReadAll(files), pairs, config.lmc, shop.bench, *shop.model, ByRank(*comm));
   if (!reset) std::erase_if(curves, [](const PairCurve& curve) { return curve.renorm == "reset"; });
   base::Json report{{"files", Names(files)}, {"points", config.lmc.points}, {"lmc", BarriersAsJson(curves)}};
   if (folder) {

@@ -20,25 +20,79 @@ std::vector<SplitChoice> ChooseSplits(const LmcOptions& options, const data::Dat
   return splits;
 }
 
-/// Scores of all networks on the paths: [renorm][split][2] for each task, filled by the rank that owns the task.
-class PathScores {
+/// What is measured: first every network as it is (the ends of its paths), then every interior point of every pair. Each gives loss
+/// and accuracy for [renorm][split].
+class PathTasks {
  public:
-  PathScores(int64_t tasks, int64_t renorms, int64_t splits)
-      : table_(torch::zeros({tasks, renorms, splits, 2}, torch::kFloat64)) {}
-  void Set(int64_t task, int64_t renorm, int64_t split, const Score& score) {
-    auto row = table_.accessor<double, 4>();
-    row[task][renorm][split][0] = score.loss;
-    row[task][renorm][split][1] = score.accuracy;
+  PathTasks(const std::vector<models::StateDict>& networks, const std::vector<std::pair<int64_t, int64_t>>& pairs,
+            const LmcOptions& options, const Bench& bench, models::Classifier& model)
+      : networks_(networks),
+        pairs_(pairs),
+        bench_(bench),
+        model_(model),
+        lambdas_(merge::Lambdas(options.points)),
+        splits_(ChooseSplits(options, bench.dataset)) {
+    if (models::HasBatchNorm(model)) renorms_.emplace_back("reset");
   }
-  Score Get(int64_t task, int64_t renorm, int64_t split) const {
-    const auto row = table_.accessor<double, 4>();
-    return {row[task][renorm][split][0], row[task][renorm][split][1]};
+
+  int64_t count() const { return num_networks() + std::ssize(pairs_) * interior(); }
+  int64_t num_values() const { return 2 * std::ssize(renorms_) * std::ssize(splits_); }
+
+  std::vector<double> Measure(int64_t task) const {
+    const bool is_end = task < num_networks();
+    if (is_end) {
+      models::LoadState(model_, networks_[task]);
+    } else {
+      const int64_t point = task - num_networks();
+      const auto& [a, b] = pairs_[point / interior()];
+      models::LoadState(model_, merge::Interpolate(networks_[a], networks_[b], lambdas_[point % interior() + 1]));
+    }
+    std::vector<double> values;
+    for (const std::string& renorm : renorms_) {
+      if (renorm == "reset" && !is_end) Recalibrate(model_, bench_);
+      for (const SplitChoice& split : splits_) {
+        const Score score = Evaluate(model_, bench_, *split.split, split.limit);
+        values.insert(values.end(), {score.loss, score.accuracy});
+      }
+    }
+    return values;
   }
-  // Exactly one rank holds a non-zero row, so the sum is that row bit for bit.
-  void Share(comm::Communicator& comm) { table_ = SumOverRanks(table_, comm); }
+
+  std::vector<PairCurve> Curves(const std::vector<std::vector<double>>& results) const {
+    std::vector<PairCurve> curves;
+    for (size_t pair = 0; pair < pairs_.size(); ++pair) {
+      for (size_t split = 0; split < splits_.size(); ++split) {
+        for (size_t renorm = 0; renorm < renorms_.size(); ++renorm) {
+          PairCurve curve{.a = pairs_[pair].first, .b = pairs_[pair].second, .split = splits_[split].name, .renorm = renorms_[renorm]};
+          for (size_t k = 0; k < lambdas_.size(); ++k) {
+            const double* score = &results.at(TaskAt(pair, k))[2 * (renorm * splits_.size() + split)];
+            curve.points.push_back({lambdas_[k], score[0], score[1]});
+          }
+          curve.barriers = merge::MeasureBarriers(curve.points);
+          curves.push_back(std::move(curve));
+        }
+      }
+    }
+    return curves;
+  }
 
  private:
-  torch::Tensor table_;
+  int64_t num_networks() const { return std::ssize(networks_); }
+  int64_t interior() const { return std::ssize(lambdas_) - 2; }
+  /// The task of point k of a pair's path.
+  int64_t TaskAt(size_t pair, size_t k) const {
+    if (k == 0) return pairs_[pair].first;
+    if (k + 1 == lambdas_.size()) return pairs_[pair].second;
+    return num_networks() + static_cast<int64_t>(pair) * interior() + static_cast<int64_t>(k) - 1;
+  }
+
+  const std::vector<models::StateDict>& networks_;
+  const std::vector<std::pair<int64_t, int64_t>>& pairs_;
+  const Bench& bench_;
+  models::Classifier& model_;
+  const std::vector<double> lambdas_;
+  const std::vector<SplitChoice> splits_;
+  std::vector<std::string> renorms_{"none"};
 };
 
 std::string Number(double value) {
@@ -58,55 +112,27 @@ std::vector<std::pair<int64_t, int64_t>> ChoosePairs(LmcOptions::Pairs pairs, in
   return chosen;
 }
 
+TaskShare ByRank(comm::Communicator& comm) {
+  return [&comm](int64_t count, int64_t values, const Task& task) {
+    torch::Tensor table = torch::zeros({count, values}, torch::kFloat64);
+    for (int64_t t = comm.rank(); t < count; t += comm.size()) table[t].copy_(torch::tensor(at::ArrayRef<double>(task(t)), torch::kFloat64));
+    // Exactly one rank holds a non-zero row, so the sum is that row bit for bit.
+    table = SumOverRanks(table, comm);
+    std::vector<std::vector<double>> results;
+    for (int64_t t = 0; t < count; ++t) {
+      const double* row = table.const_data_ptr<double>() + t * values;
+      results.emplace_back(row, row + values);
+    }
+    return results;
+  };
+}
+
 std::vector<PairCurve> MeasurePairs(const std::vector<models::StateDict>& networks,
                                     const std::vector<std::pair<int64_t, int64_t>>& pairs, const LmcOptions& options,
-                                    const Bench& bench, models::Classifier& model, comm::Communicator& comm) {
+                                    const Bench& bench, models::Classifier& model, const TaskShare& share) {
   if (pairs.empty()) return {};
-  const std::vector<double> lambdas = merge::Lambdas(options.points);
-  const std::vector<SplitChoice> splits = ChooseSplits(options, bench.dataset);
-  const int64_t num_networks = static_cast<int64_t>(networks.size()), interior = options.points - 2;
-  const std::vector<std::string> renorms =
-      models::HasBatchNorm(model) ? std::vector<std::string>{"none", "reset"} : std::vector<std::string>{"none"};
-  const int64_t num_renorms = static_cast<int64_t>(renorms.size()), num_splits = static_cast<int64_t>(splits.size());
-
-  // Tasks: first every network as it is (the ends of its paths), then every interior point of every pair.
-  const int64_t tasks = num_networks + static_cast<int64_t>(pairs.size()) * interior;
-  PathScores scores(tasks, num_renorms, num_splits);
-  for (int64_t task = comm.rank(); task < tasks; task += comm.size()) {
-    const bool is_end = task < num_networks;
-    if (is_end) {
-      models::LoadState(model, networks[task]);
-    } else {
-      const auto& [a, b] = pairs[(task - num_networks) / interior];
-      models::LoadState(model, merge::Interpolate(networks[a], networks[b], lambdas[(task - num_networks) % interior + 1]));
-    }
-    for (int64_t r = 0; r < num_renorms; ++r) {
-      if (renorms[r] == "reset" && !is_end) Recalibrate(model, bench);
-      for (int64_t s = 0; s < num_splits; ++s) {
-        scores.Set(task, r, s, Evaluate(model, bench, *splits[s].split, splits[s].limit));
-      }
-    }
-  }
-  scores.Share(comm);
-
-  std::vector<PairCurve> curves;
-  for (size_t p = 0; p < pairs.size(); ++p) {
-    for (int64_t s = 0; s < num_splits; ++s) {
-      for (int64_t r = 0; r < num_renorms; ++r) {
-        PairCurve curve{.a = pairs[p].first, .b = pairs[p].second, .split = splits[s].name, .renorm = renorms[r]};
-        for (int64_t k = 0; k < options.points; ++k) {
-          const int64_t task = k == 0                    ? curve.a
-                               : k == options.points - 1 ? curve.b
-                                                         : num_networks + static_cast<int64_t>(p) * interior + k - 1;
-          const Score score = scores.Get(task, r, s);
-          curve.points.push_back({lambdas[k], score.loss, score.accuracy});
-        }
-        curve.barriers = merge::MeasureBarriers(curve.points);
-        curves.push_back(std::move(curve));
-      }
-    }
-  }
-  return curves;
+  const PathTasks tasks(networks, pairs, options, bench, model);
+  return tasks.Curves(share(tasks.count(), tasks.num_values(), [&](int64_t task) { return tasks.Measure(task); }));
 }
 
 std::string CurvesAsCsv(const std::vector<PairCurve>& curves) {

@@ -1,6 +1,7 @@
 // Linear mode connectivity of pairs of networks, shared out over the ranks.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,19 @@ struct PairCurve {
 
 std::vector<std::pair<int64_t, int64_t>> ChoosePairs(LmcOptions::Pairs pairs, int64_t members);
 
-/// Measures every pair at every lambda. Rank r takes points r, r + size, ...; all ranks return the same bits, whatever the
-/// number of ranks. Curves: for each pair, split (train, test as chosen), renorm (reset only for networks with batch norm).
+/// Measures one of a number of tasks; gives the same bits on every rank.
+using Task = std::function<std::vector<double>(int64_t task)>;
+/// Has each of `count` tasks done by some rank, and returns the `values` numbers of each in the order of the tasks, on all ranks alike.
+/// Collective.
+using TaskShare = std::function<std::vector<std::vector<double>>(int64_t count, int64_t values, const Task& task)>;
+/// Rank r takes tasks r, r + size, ...
+TaskShare ByRank(comm::Communicator& comm);
+
+/// Measures every pair at every lambda; all ranks return the same bits, however the points are shared out. Curves: for each pair, split (train, test as chosen), renorm (reset only for networks with batch norm).
 /// Ends of a path keep their own statistics. `model` is scratch space for the weights.
 std::vector<PairCurve> MeasurePairs(const std::vector<models::StateDict>& networks,
                                     const std::vector<std::pair<int64_t, int64_t>>& pairs, const LmcOptions& options,
-                                    const Bench& bench, models::Classifier& model, comm::Communicator& comm);
+                                    const Bench& bench, models::Classifier& model, const TaskShare& share);
 
 /// `a,b,lambda,split,loss,accuracy,renorm`, a row a point.
 std::string CurvesAsCsv(const std::vector<PairCurve>& curves);

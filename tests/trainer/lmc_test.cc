@@ -25,7 +25,7 @@ class Connectivity : public testing::Test {
       at::set_num_threads(1);
       const Bench bench{*dataset, {.batch_size = 20, .recalibrate_batches = 3}};
       auto own = MeasurePairs(networks, ChoosePairs(options.pairs, static_cast<int64_t>(networks.size())), options, bench,
-                              *Network(9), comm);
+                              *Network(9), ByRank(comm));
       if (comm.rank() == comm.size() - 1) curves = std::move(own);
     });
     return curves;

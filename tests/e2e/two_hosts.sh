@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Two members on two "hosts", which are network namespaces with a cable between them, and a basin-coordinator on the first. The cable is
+# pulled once both train, and put back when the coordinator has decided. Prints mpirun's exit code; leaves the run in FOLDER/run.
+# Usage: two_hosts.sh BIN_FOLDER CONFIG FOLDER abort|continue [options of basin train]      needs root and iproute2; exit code 77: not here
+set -u
+bin=$1 config=$2 folder=$3 on_loss=$4
+shift 4
+recovery=()
+[ "$on_loss" = continue ] && recovery=(--enable-recovery)
+a=basin-a-$$ b=basin-b-$$
+command -v ip >/dev/null && ip netns add "$a" 2>/dev/null || { echo "no network namespaces here"; exit 77; }
+coordinator=
+cleanup() {
+  [ -n "$coordinator" ] && kill "$coordinator" 2>/dev/null
+  ip netns del "$a"
+  ip netns del "$b"
+}
+trap cleanup EXIT
+set -e
+ip netns add "$b"
+ip link add cable netns "$a" type veth peer name cable netns "$b"
+ip -n "$a" addr add 10.77.0.1/24 dev cable
+ip -n "$b" addr add 10.77.0.2/24 dev cable
+for host in "$a" "$b"; do ip -n "$host" link set lo up; ip -n "$host" link set cable up; done
+set +e
+# What mpirun calls in place of ssh.
+printf '#!/bin/sh\nhost=$1; shift; case $host in 10.77.0.1) host=%s;; *) host=%s;; esac\nexec ip netns exec $host sh -c "$*"\n' "$a" "$b" >"$folder/agent"
+chmod +x "$folder/agent"
+
+ip netns exec "$a" "$bin/basin-coordinator" --listen 10.77.0.1:7700 --run-dir "$folder/coordinator" >/dev/null 2>&1 &
+coordinator=$!
+until [ -f "$folder/coordinator/coordinator.json" ]; do kill -0 "$coordinator" || exit 1; done
+ip netns exec "$a" mpirun --allow-run-as-root "${recovery[@]}" --mca plm_rsh_agent "$folder/agent" --mca btl tcp,self \
+  --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 -H 10.77.0.1:1,10.77.0.2:1 -n 2 \
+  "$bin/basin" train "$config" --run-dir "$folder/run" --set population.members=2 --set coordinator.address=10.77.0.1:7700 --set coordinator.on_loss="$on_loss" "$@" &
+job=$!
+until grep -q '"exchange"' "$folder/run/metrics.jsonl" 2>/dev/null; do kill -0 "$job" || exit 1; done
+ip -n "$a" link set cable down
+until grep -q silent "$folder/coordinator/coordinator.jsonl"; do kill -0 "$job" || break; done
+ip -n "$a" link set cable up
+wait "$job"
+echo "exit $?"
