@@ -35,6 +35,8 @@ class AtomicFile {
   void Commit();
   /// Of what was written so far.
   FileDigest digest() const;
+  /// Where it is until Commit(), for who must look at the whole before it appears; empty afterwards.
+  const std::filesystem::path& temporary() const { return temporary_; }
 
  private:
   std::filesystem::path path_;

@@ -28,6 +28,19 @@ inline constexpr size_t kMaxValueBytes = 64 << 10;
 inline constexpr size_t kMaxKeys = 16384;
 inline constexpr size_t kMaxStoreBytes = 16 << 20;
 
+inline constexpr size_t kMaxChunkBytes = 512 << 10;                  ///< of weights in one message
+inline constexpr int64_t kMaxWeightsBytes = int64_t{64} << 30;       ///< of one file
+inline constexpr int kMaxWeightStreams = 64;                         ///< at once, of all members; each has a thread
+inline constexpr size_t kMaxFileNameBytes = 64;                      ///< of an average
+inline constexpr size_t kMaxAverages = 16;                           ///< names
+
+inline constexpr int kMaxTasks = 65536;
+inline constexpr size_t kMaxWorkBytes = 1024;            ///< of one task
+inline constexpr size_t kMaxWorksBytes = 512 << 10;      ///< of all tasks: a list travels in one message
+inline constexpr size_t kMaxTaskValues = 4096;           ///< of one result
+inline constexpr size_t kMaxTaskResults = 8 << 20;       ///< values of all results
+inline constexpr double kMaxTaskDeadline = 7 * 86400.0;  ///< seconds
+
 /// A gap between two ticks from which on the coordinator counts as having been stopped itself.
 inline constexpr Time kOwnSleep = std::chrono::seconds(2);
 

@@ -5,34 +5,11 @@
 #include <optional>
 #include <utility>
 
+#include "coordinator/rpc_status.h"
 #include "coordinator/wire.h"
 
 namespace basin::coordinator {
 namespace {
-
-template <typename Action>
-grpc::Status StatusOfCall(Action action) {
-  try {
-    action();
-    return grpc::Status::OK;
-  } catch (const Refused& refused) {
-    switch (refused.why) {
-      case Refused::Why::kInvalid: return {grpc::StatusCode::INVALID_ARGUMENT, refused.what()};
-      case Refused::Why::kNotAllowed: return {grpc::StatusCode::PERMISSION_DENIED, refused.what()};
-      case Refused::Why::kTooMuch: return {grpc::StatusCode::RESOURCE_EXHAUSTED, refused.what()};
-    }
-  } catch (const std::exception& failure) {
-    return {grpc::StatusCode::INTERNAL, failure.what()};
-  }
-  return {grpc::StatusCode::INTERNAL, "unknown refusal"};
-}
-
-template <typename Action>
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, Action action) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(StatusOfCall(action));
-  return reactor;
-}
 
 /// One member's stream. Only the newest directive counts, so at most one waits while one is being written, however
 /// slowly the member reads. Lives until gRPC says OnDone; pushes that come later find `over_`.

@@ -3,15 +3,31 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
+
+#include "base/error.h"
+#include "coordinator/averaging.h"
 #include "coordinator/service.h"
+#include "coordinator/weights_store.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace basin::coordinator {
 
-/// Handlers run on gRPC's threads, several at once. The service must outlive it.
-class Rpc final : public v1::Coordinator::CallbackService {
+/// Calls that are answered at once are handled on gRPC's own threads and never wait. Those that touch files get a thread each, so that a
+/// slow disk delays no heartbeat.
+using HandlersInline = v1::Coordinator::WithCallbackMethod_Join<v1::Coordinator::WithCallbackMethod_Heartbeat<
+    v1::Coordinator::WithCallbackMethod_Watch<v1::Coordinator::WithCallbackMethod_Leave<
+        v1::Coordinator::WithCallbackMethod_Report<v1::Coordinator::WithCallbackMethod_Status<
+            v1::Coordinator::WithCallbackMethod_Put<v1::Coordinator::WithCallbackMethod_Get<
+                v1::Coordinator::WithCallbackMethod_PostTasks<v1::Coordinator::WithCallbackMethod_FetchTask<
+                    v1::Coordinator::WithCallbackMethod_ReturnTask<
+                        v1::Coordinator::WithCallbackMethod_TaskResults<v1::Coordinator::Service>>>>>>>>>>>>;
+
+/// Handlers run on several threads at once. What it is given must outlive it.
+class Rpc final : public HandlersInline {
  public:
-  explicit Rpc(coordinator::Service& service) : service_(service) {}
+  Rpc(coordinator::Service& service, WeightsStore& store, Averaging& averaging)
+      : service_(service), store_(store), averaging_(averaging) {}
 
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext*, const v1::JoinRequest*, v1::Directive*) override;
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext*, const v1::HeartbeatRequest*,
@@ -23,8 +39,29 @@ class Rpc final : public v1::Coordinator::CallbackService {
   grpc::ServerUnaryReactor* Put(grpc::CallbackServerContext*, const v1::PutRequest*, v1::PutReply*) override;
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext*, const v1::GetRequest*, v1::GetReply*) override;
 
+  grpc::ServerUnaryReactor* PostTasks(grpc::CallbackServerContext*, const v1::PostTasksRequest*,
+                                      v1::TaskProgress*) override;
+  grpc::ServerUnaryReactor* FetchTask(grpc::CallbackServerContext*, const v1::FetchTaskRequest*,
+                                      v1::FetchTaskReply*) override;
+  grpc::ServerUnaryReactor* ReturnTask(grpc::CallbackServerContext*, const v1::ReturnTaskRequest*,
+                                       v1::TaskProgress*) override;
+  grpc::ServerUnaryReactor* TaskResults(grpc::CallbackServerContext*, const v1::TaskResultsRequest*,
+                                        v1::TaskResultsReply*) override;
+
+  grpc::Status SendWeights(grpc::ServerContext*, grpc::ServerReader<v1::WeightsChunk>*, v1::WeightsReceipt*) override;
+  grpc::Status HeldWeights(grpc::ServerContext*, const v1::WeightsQuery*, v1::WeightsReceipt*) override;
+  grpc::Status FetchWeights(grpc::ServerContext*, const v1::WeightsQuery*,
+                            grpc::ServerWriter<v1::WeightsChunk>*) override;
+  grpc::Status Average(grpc::ServerContext*, const v1::AverageRequest*, v1::AverageReply*) override;
+
  private:
+  void Receive(grpc::ServerContext& context, grpc::ServerReader<v1::WeightsChunk>& reader, v1::WeightsReceipt& receipt);
+  void Give(const v1::WeightsQuery& query, grpc::ServerWriter<v1::WeightsChunk>& writer);
+
   coordinator::Service& service_;
+  WeightsStore& store_;
+  Averaging& averaging_;
+  std::atomic<int> streams_ = 0;  // of weights, both ways
 };
 
 }  // namespace basin::coordinator

@@ -30,7 +30,11 @@ void SetLimits(grpc::ServerBuilder& builder) {
 
 struct Server::Running {
   Running(ServerOptions given, const base::Clock& clock)
-      : options(std::move(given)), service(options.rules, clock), rpc(service) {}
+      : options(std::move(given)),
+        service(options.rules, clock),
+        store(options.folder),
+        averaging(store, [this](const std::string& text) { service.Note(-1, text); }),
+        rpc(service, store, averaging) {}
 
   void Listen() {
     Address at = ParseAddress(options.listen, "the coordinator's listening address");
@@ -74,6 +78,8 @@ struct Server::Running {
 
   const ServerOptions options;
   Service service;
+  WeightsStore store;
+  Averaging averaging;
   Rpc rpc;
   std::unique_ptr<grpc::Server> server;
   std::string address;

@@ -3,12 +3,6 @@
 #include <utility>
 
 namespace basin::coordinator {
-namespace {
-
-// Nobody fetches the events of an embedded coordinator in a test; they must not pile up.
-constexpr size_t kMaxPendingEvents = 65536;
-
-}  // namespace
 
 Outcome Service::ApplyLocked(const Event& event) {
   Outcome outcome = Apply(rules_, std::move(state_), event, clock_.Now());
@@ -16,6 +10,8 @@ Outcome Service::ApplyLocked(const Event& event) {
   bool tell_all = false;
   for (Action& action : outcome.actions) {
     tell_all = tell_all || action.tell_all;
+    // Whoever is gone works on nothing any more.
+    if (action.kind == Action::Kind::kLost || action.kind == Action::Kind::kLeft) tasks_.GiveBack(action.member);
     if (events_.size() < kMaxPendingEvents) events_.push_back({base::UnixSeconds(), state_.epoch, std::move(action)});
   }
   if (tell_all) {
@@ -134,6 +130,8 @@ Status Service::Ask() {
 void Service::Tick() {
   const std::lock_guard lock(mutex_);
   ApplyLocked(coordinator::Tick{});
+  for (const auto& [id, member] : tasks_.TakeBackLate(clock_.Now()))
+    NoteLocked(member, Text("member ", member, " held task ", id, " for longer than its deadline; another may have it"));
 }
 
 std::vector<EventLine> Service::TakeEvents() {

@@ -15,12 +15,13 @@
 #include "coordinator/key_value.h"
 #include "coordinator/limits.h"
 #include "coordinator/membership.h"
+#include "coordinator/tasks.h"
 
 namespace basin::coordinator {
 
 /// A call that is not answered, with the reason as a sentence.
 struct Refused : Error {
-  enum class Why { kInvalid, kNotAllowed, kTooMuch };
+  enum class Why { kInvalid, kNotAllowed, kTooMuch, kNotThere };
   Refused(Why why, const std::string& text) : Error(text), why(why) {}
   Why why;
 };
@@ -61,6 +62,25 @@ class Service {
   void Report(const Caller& caller, const std::vector<Measurement>& measurements);
   void Put(const Caller& caller, const std::string& key, const std::string& value);
   std::optional<std::string> Get(const Caller& caller, const std::string& key);
+
+  /// Refused unless the caller is a member at this moment. Admit counts against its rate, Require does not.
+  void Admit(const Caller& caller);
+  void Require(const Caller& caller);
+  bool IsPresent(int member);
+  /// A line in the record of events, for people.
+  void Note(int member, const std::string& text);
+
+  /// See tasks.h. Tasks of members that are lost, have left or are late go to others.
+  TaskProgress PostTasks(const Caller& caller, const TaskList& list);
+  FetchedTask FetchTask(const Caller& caller);
+  /// A total of 0: there is no list, and the result was not taken.
+  TaskProgress ReturnTask(const Caller& caller, int64_t id, std::vector<double> values);
+  struct TaskResults {
+    TaskProgress progress{};
+    std::vector<std::vector<double>> values{};  ///< of tasks from, from + 1, ...; as many as fit into a message
+  };
+  TaskResults ResultsOfTasks(const Caller& caller, int64_t from);
+
   Status status();
   /// The same for a caller on the wire: their rate is limited.
   Status Ask();
@@ -82,7 +102,11 @@ class Service {
     std::map<std::string, Measurement> measurements;
   };
 
+  // Nobody fetches the events of an embedded coordinator in a test; they must not pile up.
+  static constexpr size_t kMaxPendingEvents = 65536;
+
   Outcome ApplyLocked(const Event& event);
+  void NoteLocked(int member, const std::string& text);
   void AdmitStranger();
   void AdmitMember(const Caller& caller);
   bool IsMember(const Caller& caller) const;
@@ -92,6 +116,7 @@ class Service {
   std::mutex mutex_;
   State state_;
   KeyValueStore values_;
+  TaskBoard tasks_;
   std::map<int, Watcher> watchers_;
   std::map<int, Seat> seats_;
   RateLimit strangers_{1000, 2 * kMaxMembers};

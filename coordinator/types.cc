@@ -23,6 +23,11 @@ OnLoss ParseOnLoss(std::string_view name) {
   throw ConfigError(Text("on_loss is '", name, "'; allowed: abort, continue"));
 }
 
+std::string MemberWeightsName(int member) {
+  const std::string number = std::to_string(member);
+  return "members/" + std::string(number.size() < 3 ? 3 - number.size() : 0, '0') + number + ".safetensors";
+}
+
 std::string Listed(const std::vector<int>& ids) {
   constexpr size_t kShown = 10;
   std::string text;

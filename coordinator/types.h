@@ -91,6 +91,68 @@ struct Status {
   std::string outcome;  ///< "waiting", "running", "regrouping", "ended", "finished"
 };
 
+/// One piece of work, as it was posted.
+struct Task {
+  int64_t id = 0;      ///< its place in the list
+  std::string work{};  ///< what to do, in the words of who posted it; at most 1024 bytes
+};
+
+/// What the members of a run share among them once.
+struct TaskList {
+  std::vector<std::string> works{};  ///< by task number; any bytes, at most 1024 each
+  double deadline_s = 0;             ///< a member that holds a task for longer loses it to another; more than 0
+  bool operator==(const TaskList&) const = default;
+};
+
+struct TaskProgress {
+  int64_t total = 0;  ///< 0: there is no list
+  int64_t done = 0;
+  int64_t held = 0;  ///< by members at this moment
+  bool operator==(const TaskProgress&) const = default;
+};
+
+/// The answer to a member that has nothing to do.
+struct FetchedTask {
+  enum class Kind {
+    kGiven,     ///< `task` is the member's
+    kNoneOpen,  ///< others hold what is left; ask again
+    kAllDone,
+    kNoList,  ///< nobody has posted one; a coordinator that was restarted has forgotten it
+  };
+  Kind kind = Kind::kNoList;
+  Task task{};
+  TaskProgress progress{};
+};
+
+/// How much of a file of weights the coordinator holds.
+struct WeightsReceipt {
+  int64_t held_bytes = 0;  ///< verified, from the start of the file
+  bool complete = false;   ///< the file is in place
+  /// Complete, but it holds a value that is not finite: "tensor w has a value that is not finite (element 3)". Empty: all are
+  /// finite. Such a file is kept and can be fetched; an average with it fails.
+  std::string flaw{};
+};
+
+/// Which members' weights the coordinator shall average, and how. Double precision, rounded once.
+struct AverageJob {
+  std::vector<int> members{};  ///< each once; their order is that of the sum
+  enum class Method { kUniform, kWeighted, kMedian, kTrimmed };
+  Method method = Method::kUniform;
+  std::vector<double> weights{};  ///< weighted: one a member, finite, not negative, not all 0
+  double trim = 0;                ///< trimmed: floor(trim x members) smallest and largest are dropped; in [0, 0.5)
+  std::string name{};             ///< of the file to make: a plain name that ends in ".safetensors", at most 64 bytes
+  bool operator==(const AverageJob&) const = default;
+};
+
+struct AverageProgress {
+  enum class State { kRunning, kDone, kFailed };  ///< running: or waiting for members' files
+  State state = State::kRunning;
+  std::string reason{};  ///< what is waited for, or why it failed
+};
+
+/// "members/007.safetensors": under which name a member's weights are sent and kept; three digits at least.
+std::string MemberWeightsName(int member);
+
 /// Files in PEM form. All empty: plain text. Otherwise all three are needed, on both sides.
 struct Tls {
   std::string cert{}, key{}, ca{};

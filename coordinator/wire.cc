@@ -1,29 +1,11 @@
 #include "coordinator/wire.h"
 
-#include <cmath>
-
 #include "base/error.h"
 #include "coordinator/limits.h"
+#include "coordinator/wire_checks.h"
 
 namespace basin::coordinator {
 namespace {
-
-[[noreturn]] void Refuse(const std::string& text) { throw Refused(Refused::Why::kInvalid, text); }
-
-int64_t InRange(const char* field, int64_t value, int64_t low, int64_t high) {
-  if (value < low || value > high) Refuse(Text(field, " is ", value, "; allowed: ", low, " to ", high));
-  return value;
-}
-
-double InRange(const char* field, double value, double low, double high) {
-  if (!(value >= low && value <= high)) Refuse(Text(field, " is ", value, "; allowed: ", low, " to ", high));
-  return value;
-}
-
-std::string Short(const char* field, const std::string& text, size_t max_bytes) {
-  if (text.size() > max_bytes) Refuse(Text(field, " has ", text.size(), " bytes; allowed: ", max_bytes));
-  return Printable(text, max_bytes);
-}
 
 Phase FromWire(wire::Phase phase) {
   switch (phase) {

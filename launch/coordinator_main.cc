@@ -49,7 +49,7 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
       ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("--run-dir", arguments.run_dir,
-                 "where coordinator.json and coordinator.jsonl are written; none: nowhere")
+                 "where coordinator.json and coordinator.jsonl are written, and members' weights and averages kept; none: nowhere")
       ->type_name("DIR");
   app.add_option("--metrics", arguments.metrics,
                  "address for Prometheus (http://HOST:PORT/metrics, plain text); none: not served")
@@ -136,6 +136,7 @@ int Run(Arguments arguments) {
     if (failure) throw DataError(Text("cannot create ", folder.string(), ": ", failure.message()));
     events = std::make_unique<EventFile>(folder / "coordinator.jsonl");
   }
+  arguments.server.folder = folder;
   arguments.server.reach = coordinator::Reach::kNetwork;  // --listen is the question for it
   arguments.server.on_event = [&](double unix_s, int64_t epoch, const coordinator::Action& action) {
     base::LogInfo(action.text);

@@ -1,8 +1,9 @@
 #include "merge/average.h"
 
+#include "base/average_files.h"
 #include "base/error.h"
-#include "merge/average_kernel.h"
 #include "merge/match.h"
+#include "merge/parallel.h"
 
 namespace basin::merge {
 namespace {
@@ -15,7 +16,7 @@ std::vector<const models::StateDict*> Pointers(std::span<const models::StateDict
 
 torch::Tensor Average(const Versions& versions, const AverageOptions& options) {
   torch::Tensor out = torch::empty_like(versions.tensors[0]);
-  AverageColumns(versions.columns(), options, static_cast<std::byte*>(out.mutable_data_ptr()));
+  base::AverageColumns(versions.columns(), options, static_cast<std::byte*>(out.mutable_data_ptr()), InParallel);
   return out;
 }
 
@@ -24,7 +25,7 @@ double TotalSquaredDeviation(std::span<const models::StateDict* const> states) {
   double sum = 0;
   for (const Versions& versions : MatchStates(states)) {
     if (models::IsBatchNormStatistic(versions.name) || !versions.tensors[0].is_floating_point()) continue;
-    sum += SquaredDeviation(versions.columns());
+    sum += base::SquaredDeviation(versions.columns(), InParallel);
   }
   return sum;
 }
@@ -33,7 +34,7 @@ double TotalSquaredDeviation(std::span<const models::StateDict* const> states) {
 
 torch::Tensor AverageTensors(std::span<const torch::Tensor> tensors, const AverageOptions& options) {
   const torch::NoGradGuard no_grad;
-  CheckAverageOptions(options, static_cast<int64_t>(tensors.size()));
+  base::CheckAverageOptions(options, static_cast<int64_t>(tensors.size()));
   std::vector<models::StateDict> states;
   for (const torch::Tensor& tensor : tensors) states.push_back({{"(unnamed)", tensor}});
   return AverageStates(states, options)[0].tensor;
@@ -41,13 +42,18 @@ torch::Tensor AverageTensors(std::span<const torch::Tensor> tensors, const Avera
 
 models::StateDict AverageStates(std::span<const models::StateDict> states, const AverageOptions& options) {
   const torch::NoGradGuard no_grad;
-  CheckAverageOptions(options, static_cast<int64_t>(states.size()));
+  base::CheckAverageOptions(options, static_cast<int64_t>(states.size()));
   models::StateDict result;
   for (const Versions& versions : MatchStates(Pointers(states))) {
     const torch::Device device = states[0][result.size()].tensor.device();
     result.push_back({versions.name, Average(versions, options).to(device)});
   }
   return result;
+}
+
+void AverageFiles(std::span<const std::filesystem::path> inputs, const std::filesystem::path& output,
+                  const AverageOptions& options, const std::map<std::string, std::string>& metadata) {
+  base::AverageSafetensors(inputs, output, options, metadata, InParallel);
 }
 
 double ConsensusDistanceSquared(std::span<const models::StateDict> states) {

@@ -9,18 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "base/average.h"
 #include "models/state_dict.h"
 
 namespace basin::merge {
 
-enum class AverageMethod { kUniform, kMedian, kTrimmedMean };
-
-struct AverageOptions {
-  AverageMethod method = AverageMethod::kUniform;
-  std::vector<double> weights{};  ///< uniform only: one a network, non-negative, sum > 0; empty: all equal
-  /// Trimmed mean: the floor(trim x K) smallest and largest are dropped (arXiv 1803.01498); in [0, 0.5).
-  double trim = 0.25;
-};
+using base::AverageMethod;
+using base::AverageOptions;
 
 /// One tensor from K of the same shape and dtype. Floating: accumulated in double in the order given, rounded once.
 /// Median of an even K: mean of the middle two. Integers and booleans: the common value, or the largest where they

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "merge/match.h"
+#include "merge/parallel.h"
 
 namespace basin::merge {
 namespace {
@@ -36,12 +37,12 @@ models::StateDict Interpolate(const models::StateDict& a, const models::StateDic
       out = versions.tensors[lambda == 0 ? 0 : 1].clone();
     } else {
       out = torch::empty_like(versions.tensors[0]);
-      const Columns columns = versions.columns();
+      const base::Columns columns = versions.columns();
       auto* bytes = static_cast<std::byte*>(out.mutable_data_ptr());
       if (out.is_floating_point()) {
-        WeightedSum(columns, weights, /*divisor=*/1, bytes);
+        base::WeightedSum(columns, weights, /*divisor=*/1, bytes, InParallel);
       } else if (out.numel() > 0) {
-        LargestOf(columns, bytes);
+        base::LargestOf(columns, bytes);
       }
     }
     result.push_back({versions.name, out.to(a[result.size()].tensor.device())});

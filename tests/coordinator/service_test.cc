@@ -152,5 +152,48 @@ TEST_F(ServiceOfTwo, EventsAreHandedOutOnceAndInOrder) {
   EXPECT_THAT(service_.TakeEvents(), IsEmpty());
 }
 
+TEST_F(ServiceOfTwo, TasksOfALostAndOfASlowMemberGoToTheOtherAndPeopleAreTold) {
+  BothJoin();
+  service_.PostTasks(Member(0), {.works = {"a", "b"}, .deadline_s = 1});
+  EXPECT_EQ(service_.FetchTask(Member(1)).task.id, 0);
+  service_.Handle(Leave{1, Trial::Process(1), LeaveKind::kFailed, "disk full"});
+  EXPECT_EQ(service_.FetchTask(Member(0)).task.id, 0);
+  EXPECT_THAT(test::MessageOf<Refused>([&] { service_.ReturnTask(Member(1), 0, {1}); }), HasSubstr("not member 1"));
+  service_.TakeEvents();
+  Pass(1.2);
+  const std::vector<EventLine> events = service_.TakeEvents();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].action.text, "member 0 held task 0 for longer than its deadline; another may have it");
+}
+
+TEST_F(ServiceOfTwo, TheTaskOfAMemberThatFallsSilentIsOpenAgain) {
+  BothJoin();
+  service_.PostTasks(Member(0), {.works = {"a"}, .deadline_s = 1000});
+  service_.FetchTask(Member(1));
+  EXPECT_EQ(service_.FetchTask(Member(0)).kind, FetchedTask::Kind::kNoneOpen);
+  for (int i = 0; i < 40; ++i) {
+    service_.Handle(trial_.BeatOf(0, 1));
+    Pass(1);
+  }
+  EXPECT_FALSE(service_.IsPresent(1));
+  EXPECT_EQ(service_.FetchTask(Member(0)).task.work, "a");
+}
+
+TEST_F(ServiceOfTwo, ResultsThatDifferAreAnEventAndStrangersGetNoTask) {
+  BothJoin();
+  EXPECT_EQ(service_.ReturnTask(Member(0), 0, {1}).total, 0);  // there is no list, and nothing was taken
+  service_.PostTasks(Member(0), {.works = {"a\x1b"}, .deadline_s = 1});
+  service_.ReturnTask(Member(0), 0, {1});
+  service_.TakeEvents();
+  service_.ReturnTask(Member(1), 0, {2});
+  const std::vector<EventLine> events = service_.TakeEvents();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_THAT(events[0].action.text, HasSubstr("another result of task 0 ('a?')"));
+  EXPECT_EQ(service_.ResultsOfTasks(Member(1), 0).values.at(0).at(0), 1);
+  EXPECT_THAT(service_.ResultsOfTasks(Member(1), 1).values, IsEmpty());
+  EXPECT_THROW(service_.FetchTask({0, 12345}), Refused);
+  EXPECT_THROW(service_.PostTasks({0, 12345}, {}), Refused);
+}
+
 }  // namespace
 }  // namespace basin::coordinator

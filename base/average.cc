@@ -1,44 +1,33 @@
-#include "merge/average_kernel.h"
-
-#include <ATen/Parallel.h>
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
+#include "base/average.h"
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <numeric>
 
 #include "base/error.h"
+#include "base/half.h"
 
-namespace basin::merge {
+namespace basin::base {
 namespace {
-
-using base::DType;
 
 constexpr int64_t kChunk = 1024;         // doubles: the working set stays in the first-level cache
 constexpr int64_t kGrain = 64 * kChunk;  // less than this is not worth another thread
 using Chunk = std::array<double, kChunk>;
 
-/// The neighbour of x in float32 whose last bit is odd, unless x is a float32 itself. Rounding that to a narrower type
-/// gives the same as rounding x at once; the nearest float32 may lie on a tie that x does not (Boldo and Melquiond
-/// 2008).
-float RoundToOdd(double x) {
-  const float nearest = static_cast<float>(x);
-  if (static_cast<double>(nearest) == x || std::isnan(x) || (std::bit_cast<uint32_t>(nearest) & 1U) != 0)
-    return nearest;
-  return std::nextafter(nearest, static_cast<double>(nearest) < x ? std::numeric_limits<float>::infinity()
-                                                                  : -std::numeric_limits<float>::infinity());
+double Widen(double x) { return x; }
+double Widen(float x) { return static_cast<double>(x); }
+template <typename T>
+double Widen(T x) {
+  return static_cast<double>(ToFloat(x));
 }
 
-template <typename T>
-T Narrow(double x) {
-  if constexpr (sizeof(T) == 2) return static_cast<T>(RoundToOdd(x));
-  return static_cast<T>(x);
-}
+// Rounded once.
+void Narrow(double x, double& to) { to = x; }
+void Narrow(double x, float& to) { to = static_cast<float>(x); }
+void Narrow(double x, Half& to) { to = ToHalf(x); }
+void Narrow(double x, BFloat16& to) { to = ToBFloat16(x); }
 
 template <typename T>
 T LoadAt(const std::byte* data, int64_t i) {
@@ -58,28 +47,31 @@ auto WithFloating(DType dtype, const F& f) {
   switch (dtype) {
     case DType::kF64: return f(double{});
     case DType::kF32: return f(float{});
-    case DType::kF16: return f(c10::Half{});
-    case DType::kBF16: return f(c10::BFloat16{});
-    default: throw CheckFailed(Text("not a floating type: ", base::DTypeName(dtype)));
+    case DType::kF16: return f(Half{});
+    case DType::kBF16: return f(BFloat16{});
+    default: throw CheckFailed(Text("not a floating type: ", DTypeName(dtype)));
   }
 }
 
 void Load(DType dtype, const std::byte* data, int64_t begin, int64_t count, Chunk& to) {
   WithFloating(dtype, [&](auto type) {
-    for (int64_t i = 0; i < count; ++i) to[i] = static_cast<double>(LoadAt<decltype(type)>(data, begin + i));
+    for (int64_t i = 0; i < count; ++i) to[i] = Widen(LoadAt<decltype(type)>(data, begin + i));
   });
 }
 
 void Store(DType dtype, const Chunk& from, int64_t begin, int64_t count, std::byte* data) {
   WithFloating(dtype, [&](auto type) {
-    for (int64_t i = 0; i < count; ++i) StoreAt(data, begin + i, Narrow<decltype(type)>(from[i]));
+    for (int64_t i = 0; i < count; ++i) {
+      Narrow(from[i], type);
+      StoreAt(data, begin + i, type);
+    }
   });
 }
 
-/// work(begin, count) over blocks of at most kChunk, on the threads of the process.
+/// work(begin, count) over blocks of at most kChunk.
 template <typename Work>
-void ForEachChunk(int64_t num_elements, const Work& work) {
-  at::parallel_for(0, num_elements, kGrain, [&](int64_t begin, int64_t end) {
+void ForEachChunk(int64_t num_elements, const ForBlocks& for_blocks, const Work& work) {
+  for_blocks(0, num_elements, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t at = begin; at < end; at += kChunk) work(at, std::min(kChunk, end - at));
   });
 }
@@ -99,9 +91,9 @@ double DivideCompensated(double sum, double low, double divisor) {
 }
 
 /// Mean of the sorted values without the `dropped` smallest and largest; (K - 1) / 2 of them leave the median.
-void TrimmedMean(const Columns& columns, int64_t dropped, std::byte* out) {
+void TrimmedMean(const Columns& columns, int64_t dropped, std::byte* out, const ForBlocks& for_blocks) {
   const int64_t networks = static_cast<int64_t>(columns.data.size()), kept = networks - 2 * dropped;
-  ForEachChunk(columns.num_elements, [&](int64_t begin, int64_t count) {
+  ForEachChunk(columns.num_elements, for_blocks, [&](int64_t begin, int64_t count) {
     Chunk chunk;
     std::vector<double> rows(static_cast<size_t>(count * networks));  // [count][networks]
     for (int64_t k = 0; k < networks; ++k) {
@@ -130,6 +122,10 @@ void Largest(const Columns& columns, std::byte* out) {
 
 }  // namespace
 
+void InOneThread(int64_t begin, int64_t end, int64_t /*grain*/, const BlockWork& work) {
+  if (begin < end) work(begin, end);
+}
+
 bool IsFloating(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
@@ -155,7 +151,8 @@ void CheckAverageOptions(const AverageOptions& options, int64_t networks) {
   if (sum == 0) throw ConfigError("all weights are 0; at least one must be above 0");
 }
 
-void AverageColumns(const Columns& columns, const AverageOptions& options, std::byte* out) {
+void AverageColumns(const Columns& columns, const AverageOptions& options, std::byte* out,
+                    const ForBlocks& for_blocks) {
   if (columns.num_elements == 0) return;
   if (!IsFloating(columns.dtype)) return LargestOf(columns, out);
   const int64_t networks = static_cast<int64_t>(columns.data.size());
@@ -163,25 +160,26 @@ void AverageColumns(const Columns& columns, const AverageOptions& options, std::
     case AverageMethod::kUniform: {
       const std::vector<double> ones(columns.data.size(), 1.0), &given = options.weights;
       const std::vector<double>& weights = given.empty() ? ones : given;
-      return WeightedSum(columns, weights, std::accumulate(weights.begin(), weights.end(), 0.0), out);
+      return WeightedSum(columns, weights, std::accumulate(weights.begin(), weights.end(), 0.0), out, for_blocks);
     }
-    case AverageMethod::kMedian: return TrimmedMean(columns, (networks - 1) / 2, out);
+    case AverageMethod::kMedian: return TrimmedMean(columns, (networks - 1) / 2, out, for_blocks);
     case AverageMethod::kTrimmedMean: {
       // 0.29 x 100 is 28.999999999999996 in double; a share that means a whole number must give it.
       const auto dropped = static_cast<int64_t>(std::floor(options.trim * static_cast<double>(networks) + 1e-9));
-      return TrimmedMean(columns, std::min(dropped, (networks - 1) / 2), out);
+      return TrimmedMean(columns, std::min(dropped, (networks - 1) / 2), out, for_blocks);
     }
   }
 }
 
-void WeightedSum(const Columns& columns, std::span<const double> weights, double divisor, std::byte* out) {
+void WeightedSum(const Columns& columns, std::span<const double> weights, double divisor, std::byte* out,
+                 const ForBlocks& for_blocks) {
   std::vector<size_t> used;
   for (size_t k = 0; k < weights.size(); ++k) {
     if (weights[k] != 0) used.push_back(k);
   }
   BASIN_CHECK(!used.empty() && weights.size() == columns.data.size(), columns.name, ": ", weights.size(), " weights");
   const bool compensated = columns.dtype == DType::kF64;  // the narrower types leave double enough spare bits
-  ForEachChunk(columns.num_elements, [&](int64_t begin, int64_t count) {
+  ForEachChunk(columns.num_elements, for_blocks, [&](int64_t begin, int64_t count) {
     Chunk sum, low, x;
     low.fill(0);
     for (const size_t k : used) {
@@ -218,21 +216,21 @@ void LargestOf(const Columns& columns, std::byte* out) {
     case DType::kBool: return Largest<uint8_t>(columns, out);
     default: break;
   }
-  const auto num_bytes = static_cast<size_t>((columns.num_elements * base::DTypeBits(columns.dtype) + 7) / 8);
+  const auto num_bytes = static_cast<size_t>((columns.num_elements * DTypeBits(columns.dtype) + 7) / 8);
   for (const std::byte* other : columns.data) {
     if (std::memcmp(columns.data[0], other, num_bytes) != 0) {
       throw DataError(
-          Text("tensor ", columns.name, " is of type ", base::DTypeName(columns.dtype),
+          Text("tensor ", columns.name, " is of type ", DTypeName(columns.dtype),
                " and differs between the networks; averages are taken of F64, F32, F16 and BF16. Convert the files"));
     }
   }
   std::memcpy(out, columns.data[0], num_bytes);
 }
 
-double SquaredDeviation(const Columns& columns) {
+double SquaredDeviation(const Columns& columns, const ForBlocks& for_blocks) {
   // One sum a chunk, added in order: the same on any number of threads.
   std::vector<double> partial(static_cast<size_t>((columns.num_elements + kChunk - 1) / kChunk), 0.0);
-  at::parallel_for(0, static_cast<int64_t>(partial.size()), kGrain / kChunk, [&](int64_t first, int64_t last) {
+  for_blocks(0, static_cast<int64_t>(partial.size()), kGrain / kChunk, [&](int64_t first, int64_t last) {
     for (int64_t c = first; c < last; ++c) {
       const int64_t begin = c * kChunk, count = std::min(kChunk, columns.num_elements - begin);
       Chunk mean{}, x;
@@ -254,10 +252,10 @@ int64_t FirstNonFinite(DType dtype, const std::byte* data, int64_t num_elements)
   if (!IsFloating(dtype)) return -1;
   return WithFloating(dtype, [&](auto type) -> int64_t {
     for (int64_t i = 0; i < num_elements; ++i) {
-      if (!std::isfinite(static_cast<double>(LoadAt<decltype(type)>(data, i)))) return i;
+      if (!std::isfinite(Widen(LoadAt<decltype(type)>(data, i)))) return i;
     }
     return -1;
   });
 }
 
-}  // namespace basin::merge
+}  // namespace basin::base
