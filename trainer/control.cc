@@ -62,6 +62,7 @@ std::unique_ptr<Control> Control::Make(const ControlPlan& plan, comm::Communicat
 Control::Control(const ControlPlan& plan, comm::Communicator& comm)
     : comm_(&comm),
       settings_(SettingsOf(plan.config)),
+      is_embedded_(IsEmbedded(plan.config)),
       tls_(plan.config.coordinator.tls.value_or(coordinator::Tls{})) {
   const RunConfig& config = plan.config;
   std::string address = config.coordinator.address, token;
@@ -101,7 +102,8 @@ Control::~Control() {
 
 void Control::Host(const ControlPlan& plan) {
   server_ = std::make_unique<coordinator::Server>(
-      coordinator::ServerOptions{.on_event = [](double, int64_t epoch, const coordinator::Action& action) {
+      coordinator::ServerOptions{.folder = plan.run_dir,
+                                 .on_event = [](double, int64_t epoch, const coordinator::Action& action) {
         if (action.kind == coordinator::Action::Kind::kLost) base::LogWarning(Text("epoch ", epoch, ": ", action.text));
       }},
       clock_);

@@ -52,6 +52,10 @@ class Control {
   void Report(std::vector<coordinator::Measurement> measurements) { client_->Report(std::move(measurements)); }
   /// CommError once the run is over for this rank, with the reason: who was lost, where, after how long a silence.
   void Check() const;
+  /// Whether rank 0 holds the coordinator, whose files lie in the run directory.
+  bool is_embedded() const { return is_embedded_; }
+  /// For what ranks do through the coordinator.
+  coordinator::Client& client() { return *client_; }
   /// Whether the run goes on without lost members.
   bool continues() const { return settings_.on_loss == coordinator::OnLoss::kContinue; }
   /// Whether the run goes on without this rank, should it end now: with on_loss continue, unless the run is over or this rank is
@@ -75,6 +79,7 @@ class Control {
   const base::SystemClock clock_{};
   comm::Communicator* comm_;
   coordinator::Settings settings_;
+  const bool is_embedded_;
   std::string address_;
   coordinator::Tls tls_;
   int64_t epoch_ = 1;  // of the group that this rank works in

@@ -38,7 +38,7 @@ void FlipOneBit(const std::filesystem::path& file) {
 }  // namespace
 
 const std::vector<std::string>& FaultOperations() {
-  static const std::vector<std::string> operations{"step", "exchange", "evaluation", "checkpoint", "finish"};
+  static const std::vector<std::string> operations{"step", "exchange", "evaluation", "checkpoint", "finish", "connectivity"};
   return operations;
 }
 
@@ -52,7 +52,7 @@ void Faults::Strike(std::string_view operation, int64_t step) {
   for (Own& own : mine_) {
     const FaultOptions& fault = own.fault;
     if (fault.operation != operation || fault.action == Action::kCorrupt || own.struck) continue;
-    if (fault.step != step && operation != "finish") continue;
+    if (fault.step != step && operation != "finish" && operation != "connectivity") continue;
     own.struck = true;
     Do(fault);
   }

@@ -19,7 +19,7 @@ struct FaultOptions {
     kCorrupt,  ///< one bit of the own file changes after it was written; checkpoint only
   };
   int member = 0;
-  int64_t step = 0;  ///< of the training, from 0; of a checkpoint: that of its folder; finish: any
+  int64_t step = 0;  ///< of the training, from 0; of a checkpoint: that of its folder; finish and connectivity: any
   std::string operation = "exchange";
   Action action = Action::kKill;
   double seconds = 1;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "merge/average.h"
 #include "merge/soup.h"
+#include "trainer/coordinated_finish.h"
 #include "trainer/lmc.h"
 #include "trainer/lost_members.h"
 #include "trainer/member_scores.h"
@@ -16,11 +17,6 @@ namespace {
 
 base::Json AsJson(const Score& score) {
   return {{"test_accuracy", score.accuracy}, {"test_loss", score.loss}};
-}
-
-std::string MemberFile(int64_t id) {
-  std::string digits = std::to_string(id);
-  return "members/" + std::string(3 - std::min<size_t>(3, digits.size()), '0') + digits + ".safetensors";
 }
 
 class Finisher {
@@ -41,11 +37,11 @@ class Finisher {
     const base::Stopwatch watch(context_.clock);
     WaitLonger();  // peers may still be training
     Tell("finish");
-    if (context_.faults != nullptr) context_.faults->Strike("finish", input_.steps);
     ids_ = GatherIds(member_, comm_);
-    networks_ = GatherPopulation(member_, comm_);
+    coordinated_ = CoordinatedFinish::Begin(context_, member_);
+    networks_ = coordinated_ ? coordinated_->FetchNetworks() : GatherPopulation(member_, comm_);
     if (context_.config.coordinator.finish_with_lost) {
-      lost_ = LoadLostMembers(input_.run_dir, context_.config, context_.dataset, input_.lost, comm_);
+      lost_ = LoadLostMembers(context_, input_.run_dir, input_.lost);
     }
     Tell("score members");
     ScorePopulation();
@@ -55,7 +51,7 @@ class Finisher {
       ScoreAverage();
       ScoreSoup();
     });
-    Tell("measure connectivity");
+    Tell("connectivity");
     MeasureConnectivity();
     const double evaluate = input_.times.evaluate + watch.Seconds();
     AddDistance();
@@ -68,7 +64,10 @@ class Finisher {
   }
 
  private:
-  void Tell(const char* operation) { context_.Tell(coordinator::Phase::kFinish, input_.steps, operation); }
+  void Tell(const char* operation) {
+    context_.Tell(coordinator::Phase::kFinish, input_.steps, operation);
+    if (context_.faults != nullptr) context_.faults->Strike(operation, input_.steps);
+  }
 
   /// A healthy peer may be late here by as much as this rank has worked so far, since all do like work.
   void WaitLonger() {
@@ -76,9 +75,14 @@ class Finisher {
     comm_.SetTimeout(context_.config.comm.timeout + std::chrono::milliseconds(static_cast<int64_t>(3000 * worked)));
   }
 
-  /// The others wait for rank 0, but for one batch at a time: nobody knows how long all of it takes.
+  /// The others wait for rank 0, but for one batch at a time: nobody knows how long all of it takes. With a coordinator they go on to
+  /// what it shares out.
   template <typename Work>
   void OnRankZero(Work&& work) {
+    if (coordinated_) {
+      if (comm_.rank() == 0) work();
+      return;
+    }
     if (comm_.rank() != 0) {
       while (GoesOn(true)) continue;
       return;
@@ -117,18 +121,22 @@ class Finisher {
   }
 
   void WriteMembers() {
-    for (size_t m = 0; m < networks_.size(); ++m) {
-      std::filesystem::create_directories(input_.run_dir / "members");
-      models::SaveState(input_.run_dir / MemberFile(ids_[m]), networks_[m],
-                        {{"basin.member", std::to_string(ids_[m])}});
-    }
+    if (coordinated_ && coordinated_->publishes()) return;
+    std::filesystem::create_directories(input_.run_dir / "members");
+    for (size_t m = 0; m < networks_.size(); ++m) SaveMember(input_.run_dir / MemberFile(ids_[m]), networks_[m], ids_[m]);
+  }
+
+  models::StateDict Average() {
+    const char* name = "average_raw.safetensors";
+    if (coordinated_) return coordinated_->Average(input_.run_dir, name);
+    models::StateDict average = merge::AverageStates(networks_);
+    models::SaveState(input_.run_dir / name, average);
+    return average;
   }
 
   /// With and without recomputed batch-norm statistics: without, a good average looks like a failure.
   void ScoreAverage() {
-    const models::StateDict raw = merge::AverageStates(networks_);
-    models::SaveState(input_.run_dir / "average_raw.safetensors", raw);
-    models::LoadState(*scratch_, raw);
+    models::LoadState(*scratch_, Average());
     const Score as_is = Evaluate(*scratch_, bench_, context_.dataset.test);
     Recalibrate(*scratch_, bench_);
     const Score recalibrated = Evaluate(*scratch_, bench_, context_.dataset.test);
@@ -161,7 +169,8 @@ class Finisher {
 
   void MeasureConnectivity() {
     const auto pairs = ChoosePairs(context_.config.lmc.pairs, std::ssize(networks_));
-    auto curves = MeasurePairs(networks_, pairs, context_.config.lmc, bench_, *scratch_, ByRank(comm_));
+    const TaskShare share = coordinated_ ? coordinated_->Share() : ByRank(comm_);
+    auto curves = MeasurePairs(networks_, pairs, context_.config.lmc, bench_, *scratch_, share);
     for (PairCurve& curve : curves) {
       curve.a = ids_[curve.a];
       curve.b = ids_[curve.b];
@@ -221,6 +230,7 @@ class Finisher {
   const FinishInput& input_;
   Bench bench_;  // renews the deadline after every batch
   std::shared_ptr<models::Classifier> scratch_;
+  std::unique_ptr<CoordinatedFinish> coordinated_;  // null: the ranks do it among themselves
   std::vector<LostNetwork> lost_;  // that left a checkpoint
   std::vector<int64_t> ids_;
   std::vector<models::StateDict> networks_;  // ids_ and these: one a rank, then the lost ones

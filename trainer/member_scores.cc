@@ -59,7 +59,7 @@ MemberScores ScoreMembers(Member& member, std::span<const int64_t> ids, std::spa
     const torch::Tensor logits = Logits(scratch, bench, test);
     const Score score = ScoreLogits(logits, test.labels);
     result.members.push_back(Row(one.id, score, one.weights_hash));
-    result.members.back()["checkpoint_step"] = one.step;
+    if (one.checkpoint_step) result.members.back()["checkpoint_step"] = *one.checkpoint_step;
     totals.Add(score);
     totals.guesses.push_back(logits.argmax(1).to(torch::kCPU));
     totals.logits += logits;

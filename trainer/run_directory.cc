@@ -48,6 +48,7 @@ void PrepareRunDirectory(const fs::path& dir, const RunConfig& config, const std
     } else {
       PutAside(dir);
     }
+    fs::remove_all(dir / "members");  // of a finish that did not come to its end
     base::WriteFileAtomically(dir / "config.yaml", ToYaml(config));
   } catch (const fs::filesystem_error& failure) {
     throw DataError(Text(dir.string(), ": the run directory cannot be prepared: ", failure.what()));

@@ -146,6 +146,22 @@ TEST_F(Faults, ALostPeersLastCheckpointTakesPartInTheFinishUnlessItIsToBeLeftOut
   }
 }
 
+TEST_F(Faults, APeerKilledWhileConnectivityIsMeasuredTakesPartWithWhatItHandedIn) {
+  const CommandResult result = UnderMpirun(
+      {.options = "--enable-recovery", .set = WithLosses(100, "faults=[{member: 2, step: 0, operation: connectivity, action: kill}]")});
+  EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
+  const base::Json written = base::ReadJson(folder_.path() / "run/result.json");
+  EXPECT_EQ(written.at("lost")[0].at("member"), 2);
+  ASSERT_EQ(written.at("member").size(), 3u);
+  const auto whole = folder_.path() / "whole";
+  std::vector<std::string> words{Program("basin"), "train", (folder_.path() / "run/config.yaml").string(), "--quiet", "--run-dir", whole.string(),
+                                 "--set", "faults=[]"};
+  ASSERT_EQ(test::RunCommand(words).exit_code, 0);
+  const base::Json undisturbed = base::ReadJson(whole / "result.json");
+  for (const char* key : {"member", "average", "ensemble", "lmc"}) EXPECT_EQ(written.at(key), undisturbed.at(key)) << key;
+  EXPECT_EQ(Orphans(), 0);
+}
+
 TEST_F(Faults, APeerThatWakesUpTooLateIsPutOut) {
   const CommandResult result = UnderMpirun(
       {.options = "--enable-recovery",

@@ -62,7 +62,7 @@ TEST_F(Train, TracesTheOperationsOfEveryRankOnRequest) {
   const Json trace = base::ReadJson(Dir("traced") + "/trace.json");
   for (const Json& event : trace["traceEvents"]) seen.emplace(event["pid"].get<int>(), event["name"].get<std::string>());
   for (int rank : {0, 1}) {
-    for (const char* operation : {"step", "exchange", "finish", "measure connectivity"})
+    for (const char* operation : {"step", "exchange", "finish", "connectivity"})
       EXPECT_TRUE(seen.contains({rank, operation})) << "rank " << rank << ": " << operation;
   }
 }

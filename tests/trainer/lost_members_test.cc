@@ -19,7 +19,9 @@ class LostMembers : public ::testing::Test {
     std::vector<std::vector<LostNetwork>> loaded(ranks);
     comm::RunInProcess(ranks, [&](comm::Communicator& comm) {
       const auto lost = comm.rank() == 0 ? base::Json::parse(R"([{"member": 1, "step": 12}])") : base::Json::array();
-      loaded[comm.rank()] = LoadLostMembers(run_.dir, run_.config, *run_.dataset, lost, comm);
+      const base::SystemClock clock;
+      const RankContext context{.config = run_.config, .dataset = *run_.dataset, .comm = comm, .clock = clock};
+      loaded[comm.rank()] = LoadLostMembers(context, run_.dir, lost);
     });
     return loaded;
   }
@@ -37,7 +39,7 @@ TEST_F(LostMembers, ComeFromTheirNewestCheckpointOnEveryRank) {
   for (const auto& of_rank : loaded) {
     ASSERT_EQ(of_rank.size(), 1u);
     EXPECT_EQ(of_rank[0].id, 1);
-    EXPECT_EQ(of_rank[0].step, 12);
+    EXPECT_EQ(of_rank[0].checkpoint_step, 12);
     EXPECT_EQ(of_rank[0].weights_hash, trained_.weights[1]) << "the checkpoint of step 12 is the trained member";
   }
   for (size_t k = 0; k < loaded[0][0].network.size(); ++k) {
@@ -49,7 +51,7 @@ TEST_F(LostMembers, ComeFromTheirNewestCheckpointOnEveryRank) {
 
 TEST_F(LostMembers, ComeFromAnOlderCheckpointWhereTheNewestIsDamaged) {
   Damage(12);
-  EXPECT_EQ(Load(1)[0][0].step, 8);
+  EXPECT_EQ(Load(1)[0][0].checkpoint_step, 8);
 }
 
 TEST_F(LostMembers, WithoutAWholeCheckpointAreLeftOut) {
