@@ -1,7 +1,7 @@
-// What it costs to average at the coordinator: all members stream their weights to it over the loopback at once, beside the same
-// bytes through bare TCP sockets; then the average, and the memory of the coordinator's process. It is a process of its own here,
-// as basin-coordinator is. The receiver of the bare sockets drops what it reads; a second one hashes, writes and syncs it, as the
-// coordinator does.
+// What it costs to average at the coordinator: all members stream their weights to it over the loopback at once, beside
+// the same bytes through bare TCP sockets; then the average, and the memory of the coordinator's process. It is a
+// process of its own here, as basin-coordinator is. The receiver of the bare sockets drops what it reads; a second one
+// hashes, writes and syncs it, as the coordinator does.
 //   bench_coordinator_average [--members 8] [--megabytes 400] [--folder FOLDER] [--rounds 1]
 #include <arpa/inet.h>
 #include <sys/prctl.h>
@@ -84,12 +84,13 @@ class Coordinator {
 /// Samples the coordinator's anonymous memory while it lives.
 class PeakAnon {
  public:
-  explicit PeakAnon(pid_t process) : thread_([this, process] {
-      while (!stop_) {
-        peak_ = std::max(peak_.load(), MegabytesOf(process, "RssAnon"));
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      }
-    }) {}
+  explicit PeakAnon(pid_t process)
+      : thread_([this, process] {
+          while (!stop_) {
+            peak_ = std::max(peak_.load(), MegabytesOf(process, "RssAnon"));
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+          }
+        }) {}
   ~PeakAnon() {
     stop_ = true;
     thread_.join();
@@ -215,18 +216,25 @@ int Main(int argc, char** argv) {
       const PeakAnon anon(coordinator.process());
       std::vector<std::unique_ptr<coordinator::Client>> clients(static_cast<size_t>(members));
       AtOnce(members, [&](int k) {
-        clients[k] = std::make_unique<coordinator::Client>(coordinator::ClientOptions{
-            .address = coordinator.address(), .member = k, .token = "bench", .settings = {.members = members, .timeout_s = 60}});
+        clients[k] = std::make_unique<coordinator::Client>(
+            coordinator::ClientOptions{.address = coordinator.address(),
+                                       .member = k,
+                                       .token = "bench",
+                                       .settings = {.members = members, .timeout_s = 60}});
         clients[k]->Progress({.phase = coordinator::Phase::kFinish});
       });
-      const double sent_s = TimeOf([&] { AtOnce(members, [&](int k) { clients[k]->SendWeights(files[k], Seconds(600)); }); });
-      std::printf("to coordinator:%6.2f s  %5.2f GB/s  %.0f %% of the bare sockets, %.0f %% of those to disk; RssAnon at most %.0f MB\n",
-                  sent_s, gigabytes / sent_s, 100 * bare_s / sent_s, 100 * kept_s / sent_s, anon.megabytes());
+      const double sent_s =
+          TimeOf([&] { AtOnce(members, [&](int k) { clients[k]->SendWeights(files[k], Seconds(600)); }); });
+      std::printf(
+          "to coordinator:%6.2f s  %5.2f GB/s  %.0f %% of the bare sockets, %.0f %% of those to disk; RssAnon at most "
+          "%.0f MB\n",
+          sent_s, gigabytes / sent_s, 100 * bare_s / sent_s, 100 * kept_s / sent_s, anon.megabytes());
       coordinator::AverageJob job{.name = "average.safetensors"};
       for (int k = 0; k < members; ++k) job.members.push_back(k);
       const double average_s = TimeOf([&] { clients[0]->Average(job, Seconds(600)); });
-      std::printf("average:       %6.2f s  %5.2f GB/s of inputs; RssAnon at most %.0f MB, VmHWM %.0f MB (with mapped files)\n", average_s,
-                  gigabytes / average_s, anon.megabytes(), MegabytesOf(coordinator.process(), "VmHWM"));
+      std::printf(
+          "average:       %6.2f s  %5.2f GB/s of inputs; RssAnon at most %.0f MB, VmHWM %.0f MB (with mapped files)\n",
+          average_s, gigabytes / average_s, anon.megabytes(), MegabytesOf(coordinator.process(), "VmHWM"));
       const double fetched_s = TimeOf([&] { clients[0]->FetchWeights(job.name, folder / "fetched", Seconds(600)); });
       std::printf("fetch of it:   %6.2f s  %5.2f GB/s\n", fetched_s, static_cast<double>(megabytes) / 1000 / fetched_s);
       std::fflush(stdout);

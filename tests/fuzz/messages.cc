@@ -1,5 +1,5 @@
-// Calls on a coordinator, one after another: each answered or refused, and the membership can always be shown. An input is a
-// sequence of (kind, length, message as on the wire); time passes between them.
+// Calls on a coordinator, one after another: each answered or refused, and the membership can always be shown. An input
+// is a sequence of (kind, length, message as on the wire); time passes between them.
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -26,7 +26,7 @@ void Call(std::string_view bytes, const Handle& handle) {
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;  // gRPC refuses it before us
   try {
     handle(message);
-  } catch (const Refused&) {  // by the coordinator
+  } catch (const Refused&) {           // by the coordinator
   } catch (const basin::CommError&) {  // by a client
   }
 }
@@ -53,8 +53,10 @@ void CallAtTheEnd(Service& service, WeightsStore& store, int kind, std::string_v
     case 9: return Call<wire::WeightsQuery>(bytes, [&](const auto& m) { Find(service, store, m); });
     case 10: return Call<wire::AverageRequest>(bytes, [](const auto& m) { FromWire(m.caller()), FromWire(m); });
     case 11:
-      return Call<wire::PostTasksRequest>(bytes, [&](const auto& m) { service.PostTasks(FromWire(m.caller()), FromWire(m)); });
-    case 12: return Call<wire::FetchTaskRequest>(bytes, [&](const auto& m) { service.FetchTask(FromWire(m.caller())); });
+      return Call<wire::PostTasksRequest>(bytes,
+                                          [&](const auto& m) { service.PostTasks(FromWire(m.caller()), FromWire(m)); });
+    case 12:
+      return Call<wire::FetchTaskRequest>(bytes, [&](const auto& m) { service.FetchTask(FromWire(m.caller())); });
     case 13:
       return Call<wire::ReturnTaskRequest>(
           bytes, [&](const auto& m) { service.ReturnTask(FromWire(m.caller()), m.id(), FromWire(m)); });
@@ -75,9 +77,11 @@ void Call(Service& service, int kind, std::string_view bytes) {
     case 1: return Call<wire::HeartbeatRequest>(bytes, [&](const auto& m) { service.Handle(FromWire(m)); });
     case 2: return Call<wire::LeaveRequest>(bytes, [&](const auto& m) { service.Handle(FromWire(m)); });
     case 3:
-      return Call<wire::ReportRequest>(bytes, [&](const auto& m) { service.Report(FromWire(m.caller()), FromWire(m)); });
+      return Call<wire::ReportRequest>(bytes,
+                                       [&](const auto& m) { service.Report(FromWire(m.caller()), FromWire(m)); });
     case 4:
-      return Call<wire::PutRequest>(bytes, [&](const auto& m) { service.Put(FromWire(m.caller()), m.key(), m.value()); });
+      return Call<wire::PutRequest>(bytes,
+                                    [&](const auto& m) { service.Put(FromWire(m.caller()), m.key(), m.value()); });
     case 5: return Call<wire::GetRequest>(bytes, [&](const auto& m) { service.Get(FromWire(m.caller()), m.key()); });
     case 6: return Call<wire::Directive>(bytes, [](const auto& m) { FromWire(m); });
     default: return Call<wire::StatusReply>(bytes, [](const auto& m) { FromWire(m); });
@@ -87,7 +91,8 @@ void Call(Service& service, int kind, std::string_view bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  [[maybe_unused]] static const auto silenced = google::protobuf::SetLogHandler(nullptr);  // it reports each text that is not UTF-8
+  [[maybe_unused]] static const auto silenced =
+      google::protobuf::SetLogHandler(nullptr);  // it reports each text that is not UTF-8
   basin::base::ManualClock clock;
   Service service({}, clock);
   static const basin::base::TemporaryFolder folder;
