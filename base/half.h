@@ -19,10 +19,12 @@ struct BFloat16 {
 
 /// Exact; a NaN stays one.
 inline float ToFloat(Half half) {
-  // Read as a float32 of the same fields the exponent is too small by 127 - 15; the product mends it, for subnormal values too.
+  // Read as a float32 of the same fields the exponent is too small by 127 - 15; the product mends it, for subnormal
+  // values too.
   const float scaled = std::bit_cast<float>(static_cast<uint32_t>(half.bits & 0x7FFFU) << 13) * 0x1p112F;
   const uint32_t infinite = (half.bits & 0x7C00U) == 0x7C00U ? 0x7F800000U : 0U;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | infinite | static_cast<uint32_t>(half.bits & 0x8000U) << 16);
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | infinite |
+                              static_cast<uint32_t>(half.bits & 0x8000U) << 16);
 }
 inline float ToFloat(BFloat16 value) { return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16); }
 
@@ -50,7 +52,8 @@ inline BFloat16 ToBFloat16(float value) {
 /// 2008).
 inline float RoundToOdd(double x) {
   const auto nearest = static_cast<float>(x);
-  if (static_cast<double>(nearest) == x || std::isnan(x) || (std::bit_cast<uint32_t>(nearest) & 1U) != 0) return nearest;
+  if (static_cast<double>(nearest) == x || std::isnan(x) || (std::bit_cast<uint32_t>(nearest) & 1U) != 0)
+    return nearest;
   return std::nextafter(nearest, static_cast<double>(nearest) < x ? std::numeric_limits<float>::infinity()
                                                                   : -std::numeric_limits<float>::infinity());
 }

@@ -29,7 +29,8 @@ base::AverageOptions OptionsOf(const AverageJob& job) {
 
 void RequireValid(const AverageJob& job) {
   if (!IsAverageName(job.name))
-    Refuse(Text("'", job.name.substr(0, kMaxFileNameBytes), "' is no name for an average; allowed: letters, digits, '.', '_' and '-', ",
+    Refuse(Text("'", job.name.substr(0, kMaxFileNameBytes),
+                "' is no name for an average; allowed: letters, digits, '.', '_' and '-', ",
                 "ending in .safetensors, at most ", kMaxFileNameBytes, " bytes"));
   if (job.members.size() > static_cast<size_t>(kMaxMembers))
     Refuse(Text("an average of ", job.members.size(), " members; allowed: 1 to ", kMaxMembers));
@@ -40,7 +41,8 @@ void RequireValid(const AverageJob& job) {
     Refuse("a member is named twice; weights are the way to count one more");
   const bool weighted = job.method == AverageJob::Method::kWeighted;
   if (weighted != !job.weights.empty())
-    Refuse(weighted ? "the method is weighted, but no weights are given" : "weights are given, but the method is not weighted");
+    Refuse(weighted ? "the method is weighted, but no weights are given"
+                    : "weights are given, but the method is not weighted");
   try {
     base::CheckAverageOptions(OptionsOf(job), static_cast<int64_t>(job.members.size()));
   } catch (const ConfigError& failure) {
@@ -73,7 +75,8 @@ AverageProgress Averaging::Ask(const AverageJob& job, const std::function<bool(i
     found = orders_.end();
   }
   if (found == orders_.end()) {
-    if (orders_.size() >= kMaxAverages) Refuse(Text("there are ", kMaxAverages, " averages already, the most that are made"));
+    if (orders_.size() >= kMaxAverages)
+      Refuse(Text("there are ", kMaxAverages, " averages already, the most that are made"));
     store_.RequireFolder();
     found = orders_.emplace(job.name, Order{.job = job}).first;
   }

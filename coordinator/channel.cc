@@ -52,6 +52,9 @@ grpc::ChannelArguments ChannelSettings(const Tls& tls) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 5000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Chunks of weights in few frames, not in hundreds.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxMessageBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kMaxMessageBytes);
   if (!tls.server_name.empty()) arguments.SetSslTargetNameOverride(tls.server_name);
   return arguments;
 }

@@ -81,8 +81,8 @@ class Client {
   /// more are lost meanwhile. Returns kGoOn, kEnd or kPutOut. CommError after the deadline, naming what was waited for.
   Directive Agree(int64_t step, std::chrono::duration<double> deadline);
 
-  /// The newest measurements; at most 64 names. Costs less than a microsecond: they travel with the next beat, in place of those
-  /// that have not yet. Best effort.
+  /// The newest measurements; at most 64 names. Costs less than a microsecond: they travel with the next beat, in place
+  /// of those that have not yet. Best effort.
   void Report(std::vector<Measurement> measurements);
 
   /// Bootstrap values: at most 256 bytes of key, 64 KiB of value; a key is written once. Put and Await retry until the
@@ -90,40 +90,42 @@ class Client {
   void Put(const std::string& key, const std::string& value, std::chrono::duration<double> deadline);
   std::string Await(const std::string& key, std::chrono::duration<double> deadline);
 
-  // The end of a run. Every call below tries again over lost connections and a restarted coordinator, until its deadline. CommError: the
-  // deadline passed, the coordinator refused (the message says why), or the run ended for this member. Beats go on meanwhile;
-  // say Phase::kFinish with Progress() first, which allows more silence. Several threads may call at once, but see FetchTask.
+  // The end of a run. Every call below tries again over lost connections and a restarted coordinator, until its
+  // deadline. CommError: the deadline passed, the coordinator refused (the message says why), or the run ended for this
+  // member. Beats go on meanwhile; say Phase::kFinish with Progress() first, which allows more silence. Several threads
+  // may call at once, but see FetchTask.
 
-  /// Streams a safetensors file to the coordinator, where it becomes MemberWeightsName(member): whole and checked, or not at all. What has
-  /// arrived stays when a connection is lost. Sending the same file again costs one question; a changed one takes the other's place.
-  /// The receipt's `flaw` says whether a value is not finite. DataError: the file cannot be read. It must not change meanwhile.
-  /// Memory: two chunks of 512 KiB; the file is mapped.
+  /// Streams a safetensors file to the coordinator, where it becomes MemberWeightsName(member): whole and checked, or
+  /// not at all. What has arrived stays when a connection is lost. Sending the same file again costs one question; a
+  /// changed one takes the other's place. The receipt's `flaw` says whether a value is not finite. DataError: the file
+  /// cannot be read. It must not change meanwhile. Memory: two chunks of 512 KiB; the file is mapped.
   WeightsReceipt SendWeights(const std::filesystem::path& file, std::chrono::duration<double> deadline);
 
-  /// Writes a file that the coordinator has, or comes to have before the deadline, to `to`: a member's, by MemberWeightsName, or an
-  /// average, by its name. `to` appears only when complete and its digest is right. DataError: it cannot be written.
+  /// Writes a file that the coordinator has, or comes to have before the deadline, to `to`: a member's, by
+  /// MemberWeightsName, or an average, by its name. `to` appears only when complete and its digest is right. DataError:
+  /// it cannot be written.
   void FetchWeights(const std::string& name, const std::filesystem::path& to, std::chrono::duration<double> deadline);
 
-  /// Returns when the coordinator has made this average; it waits for members' files that are not there yet. Every member may ask for
-  /// the same. DataError: it failed there (the message says why: files that do not match, a value that is not finite, a member that
-  /// was lost before its file came); a job with other members may then have the name.
+  /// Returns when the coordinator has made this average; it waits for members' files that are not there yet. Every
+  /// member may ask for the same. DataError: it failed there (the message says why: files that do not match, a value
+  /// that is not finite, a member that was lost before its file came); a job with other members may then have the name.
   void Average(const AverageJob& job, std::chrono::duration<double> deadline);
 
   /// Shares a list of tasks. The first post of a run fixes it; CommError when this one differs.
   TaskProgress PostTasks(const TaskList& list, std::chrono::duration<double> deadline);
-  /// Never waits for a task to become open. A member holds one task at a time: asked again before it was returned, the same
-  /// one comes, so one thread a member works on tasks.
+  /// Never waits for a task to become open. A member holds one task at a time: asked again before it was returned, the
+  /// same one comes, so one thread a member works on tasks.
   FetchedTask FetchTask(std::chrono::duration<double> deadline);
-  /// At most 4096 values. A second, different result of a task is noted for people and changes nothing. A total of 0 in the answer: the
-  /// coordinator has no list (it was restarted), and nothing was taken.
+  /// At most 4096 values. A second, different result of a task is noted for people and changes nothing. A total of 0 in
+  /// the answer: the coordinator has no list (it was restarted), and nothing was taken.
   TaskProgress ReturnTask(int64_t id, std::span<const double> values, std::chrono::duration<double> deadline);
   /// By task number, the same whoever worked on what. Waits until all tasks are done. Nothing when there is no list.
   std::optional<std::vector<std::vector<double>>> TaskResults(std::chrono::duration<double> deadline);
 
-  /// All of that: posts the list, works on its tasks until all are done, by whomever, and returns all results by task number. Every
-  /// member calls it with the same list. `evaluate` runs on this thread; what it throws is passed on, and its task goes to another
-  /// member when this one leaves or after list.deadline_s. A coordinator that was restarted meanwhile is given the list anew. The
-  /// coordinator must live until every member has its results.
+  /// All of that: posts the list, works on its tasks until all are done, by whomever, and returns all results by task
+  /// number. Every member calls it with the same list. `evaluate` runs on this thread; what it throws is passed on, and
+  /// its task goes to another member when this one leaves or after list.deadline_s. A coordinator that was restarted
+  /// meanwhile is given the list anew. The coordinator must live until every member has its results.
   std::vector<std::vector<double>> WorkOn(const TaskList& list,
                                           const std::function<std::vector<double>(const Task&)>& evaluate,
                                           std::chrono::duration<double> deadline);

@@ -28,11 +28,11 @@ inline constexpr size_t kMaxValueBytes = 64 << 10;
 inline constexpr size_t kMaxKeys = 16384;
 inline constexpr size_t kMaxStoreBytes = 16 << 20;
 
-inline constexpr size_t kMaxChunkBytes = 512 << 10;                  ///< of weights in one message
-inline constexpr int64_t kMaxWeightsBytes = int64_t{64} << 30;       ///< of one file
-inline constexpr int kMaxWeightStreams = 64;                         ///< at once, of all members; each has a thread
-inline constexpr size_t kMaxFileNameBytes = 64;                      ///< of an average
-inline constexpr size_t kMaxAverages = 16;                           ///< names
+inline constexpr size_t kMaxChunkBytes = 512 << 10;             ///< of weights in one message
+inline constexpr int64_t kMaxWeightsBytes = int64_t{64} << 30;  ///< of one file
+inline constexpr int kMaxWeightStreams = 64;                    ///< at once, of all members; each has a thread
+inline constexpr size_t kMaxFileNameBytes = 64;                 ///< of an average
+inline constexpr size_t kMaxAverages = 16;                      ///< names
 
 inline constexpr int kMaxTasks = 65536;
 inline constexpr size_t kMaxWorkBytes = 1024;            ///< of one task

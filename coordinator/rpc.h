@@ -13,14 +13,14 @@
 
 namespace basin::coordinator {
 
-/// Calls that are answered at once are handled on gRPC's own threads and never wait. Those that touch files get a thread each, so that a
-/// slow disk delays no heartbeat.
-using HandlersInline = v1::Coordinator::WithCallbackMethod_Join<v1::Coordinator::WithCallbackMethod_Heartbeat<
-    v1::Coordinator::WithCallbackMethod_Watch<v1::Coordinator::WithCallbackMethod_Leave<
-        v1::Coordinator::WithCallbackMethod_Report<v1::Coordinator::WithCallbackMethod_Status<
-            v1::Coordinator::WithCallbackMethod_Put<v1::Coordinator::WithCallbackMethod_Get<
-                v1::Coordinator::WithCallbackMethod_PostTasks<v1::Coordinator::WithCallbackMethod_FetchTask<
-                    v1::Coordinator::WithCallbackMethod_ReturnTask<
+/// Calls that are answered at once are handled on gRPC's own threads and never wait. Those that touch files get a
+/// thread each, so that a slow disk delays no heartbeat.
+using HandlersInline = v1::Coordinator::WithCallbackMethod_Join<
+    v1::Coordinator::WithCallbackMethod_Heartbeat<v1::Coordinator::WithCallbackMethod_Watch<
+        v1::Coordinator::WithCallbackMethod_Leave<v1::Coordinator::WithCallbackMethod_Report<
+            v1::Coordinator::WithCallbackMethod_Status<v1::Coordinator::WithCallbackMethod_Put<
+                v1::Coordinator::WithCallbackMethod_Get<v1::Coordinator::WithCallbackMethod_PostTasks<
+                    v1::Coordinator::WithCallbackMethod_FetchTask<v1::Coordinator::WithCallbackMethod_ReturnTask<
                         v1::Coordinator::WithCallbackMethod_TaskResults<v1::Coordinator::Service>>>>>>>>>>>>;
 
 /// Handlers run on several threads at once. What it is given must outlive it.

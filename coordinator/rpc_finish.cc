@@ -20,7 +20,8 @@ class StreamSeat {
   explicit StreamSeat(std::atomic<int>& streams) : streams_(streams) {
     if (++streams_ <= kMaxWeightStreams) return;
     --streams_;
-    throw Refused(Refused::Why::kTooMuch, Text(kMaxWeightStreams, " streams of weights are open already; try again later"));
+    throw Refused(Refused::Why::kTooMuch,
+                  Text(kMaxWeightStreams, " streams of weights are open already; try again later"));
   }
   ~StreamSeat() { --streams_; }
   StreamSeat(const StreamSeat&) = delete;
@@ -33,7 +34,8 @@ class StreamSeat {
 void RequireOwn(const WeightsHeader& header) {
   const std::string own = MemberWeightsName(header.caller.member);
   if (header.name != own)
-    Refuse(Text("name is '", header.name, "'; allowed: ", own, ", the weights of member ", header.caller.member, " itself"));
+    Refuse(Text("name is '", header.name, "'; allowed: ", own, ", the weights of member ", header.caller.member,
+                " itself"));
 }
 
 }  // namespace
@@ -61,9 +63,8 @@ void Rpc::Receive(grpc::ServerContext& context, grpc::ServerReader<v1::WeightsCh
   service_.Require(header.caller);
   const WeightsReceipt done = incoming->Finish();
   if (done.complete) {
-    service_.Note(header.caller.member,
-                  Text("the weights of member ", header.caller.member, " are here: ", done.held_bytes, " bytes",
-                       done.flaw.empty() ? "" : "; " + done.flaw));
+    service_.Note(header.caller.member, Text("the weights of member ", header.caller.member, " are here: ",
+                                             done.held_bytes, " bytes", done.flaw.empty() ? "" : "; " + done.flaw));
   }
   receipt = ToWire(done);
 }

@@ -88,8 +88,8 @@ TaskBoard::Returned TaskBoard::Return(int member, int64_t id, std::vector<double
   result = std::move(values);
   const auto bad = std::ranges::find_if(result, [](double value) { return !std::isfinite(value); });
   if (bad == result.end()) return {};
-  return {.flaw = Text("member ", member, " returned ", *bad, " as value ", bad - result.begin(), " of task ", id, " ('",
-                       list_.works[static_cast<size_t>(id)], "')")};
+  return {.flaw = Text("member ", member, " returned ", *bad, " as value ", bad - result.begin(), " of task ", id,
+                       " ('", list_.works[static_cast<size_t>(id)], "')")};
 }
 
 void TaskBoard::Open(size_t id) {
@@ -115,7 +115,9 @@ std::vector<TaskBoard::Late> TaskBoard::TakeBackLate(Time now) {
   return late;
 }
 
-TaskProgress TaskBoard::progress() const { return {static_cast<int64_t>(slots_.size()), done_, static_cast<int64_t>(held_.size())}; }
+TaskProgress TaskBoard::progress() const {
+  return {static_cast<int64_t>(slots_.size()), done_, static_cast<int64_t>(held_.size())};
+}
 
 std::span<const std::vector<double>> TaskBoard::results() const {
   if (done_ < static_cast<int64_t>(slots_.size())) return {};

@@ -1,8 +1,9 @@
-// A board of tasks as a pure function of events and time: who works on what, and what came out. Here are no clock, thread or
-// wire type; `service` holds one and feeds it, tests may use it as it is.
+// A board of tasks as a pure function of events and time: who works on what, and what came out. Here are no clock,
+// thread or wire type; `service` holds one and feeds it, tests may use it as it is.
 //
-// The list is fixed by its first post. Each member holds at most one task; it goes to another member when its holder is gone or
-// has held it for longer than the deadline. The first result of a task stays, so results are the same whoever worked.
+// The list is fixed by its first post. Each member holds at most one task; it goes to another member when its holder is
+// gone or has held it for longer than the deadline. The first result of a task stays, so results are the same whoever
+// worked.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,8 @@ namespace basin::coordinator {
 /// Not thread-safe. Members are numbers >= 0; the caller says who may ask. `now` never goes back.
 class TaskBoard {
  public:
-  /// Why the list was not taken, as a sentence; empty: it was, or it is the same as before. See limits.h for what is allowed.
+  /// Why the list was not taken, as a sentence; empty: it was, or it is the same as before. See limits.h for what is
+  /// allowed.
   std::string Post(const TaskList& list);
 
   /// The lowest open task, now held by the member; or the one that it holds already, on its old deadline.
@@ -28,7 +30,7 @@ class TaskBoard {
 
   struct Returned {
     std::string problem{};  ///< why the result was not taken, as a sentence; empty: it was, or is the same as the first
-    std::string flaw{};     ///< worth telling people: a value that is not finite, or a result that differs from the first
+    std::string flaw{};  ///< worth telling people: a value that is not finite, or a result that differs from the first
   };
   /// Of any member, whether it still holds the task or not: a result that came late is as good.
   Returned Return(int member, int64_t id, std::vector<double> values);

@@ -104,7 +104,8 @@ std::unique_ptr<WeightsStore::Incoming> WeightsStore::Receive(const std::string&
   }
   if (offset == 0) {
     std::error_code error;
-    if (!fs::is_directory(folder_, error)) throw DataError(Text("the coordinator's folder ", folder_.string(), " is missing"));
+    if (!fs::is_directory(folder_, error))
+      throw DataError(Text("the coordinator's folder ", folder_.string(), " is missing"));
     fs::create_directories(entry->path.parent_path(), error);
     if (error) throw DataError(Text("cannot create ", entry->path.parent_path().string(), ": ", error.message()));
     entry->spool.reset();  // first: its bytes may be what fills the disk
@@ -130,13 +131,16 @@ void WeightsStore::Incoming::Append(int64_t offset, uint64_t hash, std::span<con
   if (bytes.empty() || bytes.size() > kMaxChunkBytes)
     Refuse(Text("a chunk of ", bytes.size(), " bytes; allowed: 1 to ", kMaxChunkBytes));
   if (base::Hash64(bytes) != hash)
-    Refuse(Text(entry_->name, ": the chunk at byte ", offset, " has another hash than announced; it was damaged on its way"));
+    Refuse(Text(entry_->name, ": the chunk at byte ", offset,
+                " has another hash than announced; it was damaged on its way"));
   const std::lock_guard lock(entry_->mutex);
   RequireMine();
   const int64_t held = entry_->HeldBytes(), left = entry_->whole.bytes - held;
-  if (offset != held) Refuse(Text(entry_->name, ": a chunk begins at byte ", offset, "; allowed: ", held, ", where the last ended"));
+  if (offset != held)
+    Refuse(Text(entry_->name, ": a chunk begins at byte ", offset, "; allowed: ", held, ", where the last ended"));
   if (static_cast<int64_t>(bytes.size()) > left)
-    Refuse(Text(entry_->name, ": a chunk of ", bytes.size(), " bytes, but only ", left, " of those announced are left"));
+    Refuse(
+        Text(entry_->name, ": a chunk of ", bytes.size(), " bytes, but only ", left, " of those announced are left"));
   entry_->spool->Write(bytes);
 }
 
@@ -148,7 +152,8 @@ WeightsReceipt WeightsStore::Incoming::Finish() {
   // Whatever is wrong with the whole, its bytes are of no use.
   const std::unique_ptr<base::AtomicFile> spool = std::move(entry.spool);
   if (spool->digest() != entry.whole)
-    Refuse(Text(entry.name, " has hash ", base::HexHash(spool->digest().hash), "; announced: ", base::HexHash(entry.whole.hash)));
+    Refuse(Text(entry.name, " has hash ", base::HexHash(spool->digest().hash),
+                "; announced: ", base::HexHash(entry.whole.hash)));
   Kept kept{entry.path, entry.whole, {}};
   try {
     kept.flaw = FlawOf(base::SafetensorsReader(spool->temporary()));
@@ -180,7 +185,8 @@ std::optional<WeightsStore::Kept> WeightsStore::Find(const std::string& name) {
   if (entry->kept || !fs::is_regular_file(entry->path, error)) return entry->kept;
   const base::SafetensorsReader reader(entry->path);
   const base::MappedFile file(entry->path);
-  entry->kept = Kept{entry->path, {static_cast<int64_t>(file.bytes().size()), base::Hash64(file.bytes())}, FlawOf(reader)};
+  entry->kept =
+      Kept{entry->path, {static_cast<int64_t>(file.bytes().size()), base::Hash64(file.bytes())}, FlawOf(reader)};
   return entry->kept;
 }
 

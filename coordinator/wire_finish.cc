@@ -19,7 +19,8 @@ base::FileDigest DigestOf(int64_t bytes, uint64_t hash) {
 }  // namespace
 
 WeightsHeader FromWire(const wire::WeightsChunk& first) {
-  if (first.total_bytes() == 0) Refuse("total_bytes is 0; the first chunk of a stream says name, size and hash of the file");
+  if (first.total_bytes() == 0)
+    Refuse("total_bytes is 0; the first chunk of a stream says name, size and hash of the file");
   return {.caller = FromWire(first.caller()),
           .name = Short("name", first.name(), kMaxNameOnWire),
           .whole = DigestOf(first.total_bytes(), first.total_hash()),
@@ -35,7 +36,8 @@ WeightsHeader FromWire(const wire::WeightsQuery& query) {
 
 AverageJob FromWire(const wire::AverageRequest& request) {
   if (request.members_size() > kMaxMembers || request.weights_size() > kMaxMembers)
-    Refuse(Text(request.members_size(), " members and ", request.weights_size(), " weights; allowed of each: ", kMaxMembers));
+    Refuse(Text(request.members_size(), " members and ", request.weights_size(),
+                " weights; allowed of each: ", kMaxMembers));
   if (request.method() < wire::AverageRequest::UNIFORM || request.method() > wire::AverageRequest::TRIMMED)
     Refuse(Text("method is ", static_cast<int>(request.method()), "; allowed: 1 to 4"));
   return {.members = {request.members().begin(), request.members().end()},
@@ -46,7 +48,8 @@ AverageJob FromWire(const wire::AverageRequest& request) {
 }
 
 TaskList FromWire(const wire::PostTasksRequest& request) {
-  if (request.works_size() > kMaxTasks) Refuse(Text("a list of ", request.works_size(), " tasks; allowed: 1 to ", kMaxTasks));
+  if (request.works_size() > kMaxTasks)
+    Refuse(Text("a list of ", request.works_size(), " tasks; allowed: 1 to ", kMaxTasks));
   return {.works = {request.works().begin(), request.works().end()}, .deadline_s = request.deadline_s()};
 }
 
@@ -67,7 +70,9 @@ AverageProgress FromWire(const wire::AverageReply& reply) {
   return {static_cast<AverageProgress::State>(reply.state() - 1), Printable(reply.reason(), 8 * kMaxReasonBytes)};
 }
 
-TaskProgress FromWire(const wire::TaskProgress& progress) { return {progress.total(), progress.done(), progress.held()}; }
+TaskProgress FromWire(const wire::TaskProgress& progress) {
+  return {progress.total(), progress.done(), progress.held()};
+}
 
 FetchedTask FromWire(const wire::FetchTaskReply& reply) {
   if (reply.state() < wire::FetchTaskReply::GIVEN || reply.state() > wire::FetchTaskReply::NO_LIST)

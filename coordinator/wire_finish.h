@@ -1,5 +1,5 @@
-// The wire's part of a run's end: weights, averages, tasks. As wire.h: requests are checked field by field (Refused), answers of a
-// coordinator too (CommError).
+// The wire's part of a run's end: weights, averages, tasks. As wire.h: requests are checked field by field (Refused),
+// answers of a coordinator too (CommError).
 #pragma once
 
 #include <string>

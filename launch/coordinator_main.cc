@@ -49,7 +49,8 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
       ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("--run-dir", arguments.run_dir,
-                 "where coordinator.json and coordinator.jsonl are written, and members' weights and averages kept; none: nowhere")
+                 "where coordinator.json and coordinator.jsonl are written, and members' weights and averages are kept; "
+                 "none: nowhere")
       ->type_name("DIR");
   app.add_option("--metrics", arguments.metrics,
                  "address for Prometheus (http://HOST:PORT/metrics, plain text); none: not served")

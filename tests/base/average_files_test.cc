@@ -21,7 +21,8 @@ class AverageOfFiles : public testing::Test {
   std::filesystem::path Saved(const std::string& name, const std::vector<float>& values,
                               const std::string& tensor = "w") const {
     const auto path = folder_.path() / name;
-    WriteSafetensors(path, {{tensor, DType::kF32, {static_cast<int64_t>(values.size())}, std::as_bytes(std::span(values))}});
+    WriteSafetensors(path,
+                     {{tensor, DType::kF32, {static_cast<int64_t>(values.size())}, std::as_bytes(std::span(values))}});
     return path;
   }
   std::filesystem::path Out() const { return folder_.path() / "out"; }
@@ -43,9 +44,13 @@ TEST_F(AverageOfFiles, IsWrittenWithItsMetadataAndItsDigestReturned) {
 
 TEST_F(AverageOfFiles, RefusesFilesThatDoNotMatchAndValuesThatAreNotFinite) {
   const auto a = Saved("a", {1, 2}), other = Saved("other", {1, 2}, "v"), bad = Saved("bad", {1, std::nanf("")});
-  EXPECT_THAT(test::MessageOf<DataError>([&] { AverageSafetensors(std::vector{a, other}, Out(), {}, {}); }),
+  EXPECT_THAT(test::MessageOf<DataError>([&] {
+                AverageSafetensors(std::vector{a, other}, Out(), {}, {});
+              }),
               AllOf(HasSubstr("other does not match"), HasSubstr("missing tensors: w")));
-  EXPECT_THAT(test::MessageOf<DataError>([&] { AverageSafetensors(std::vector{a, bad}, Out(), {}, {}); }),
+  EXPECT_THAT(test::MessageOf<DataError>([&] {
+                AverageSafetensors(std::vector{a, bad}, Out(), {}, {});
+              }),
               AllOf(HasSubstr("bad: tensor w"), HasSubstr("not finite (element 1)")));
   EXPECT_FALSE(std::filesystem::exists(Out()));
 }

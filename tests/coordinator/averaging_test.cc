@@ -26,8 +26,9 @@ class AveragingOfMembers : public testing::Test {
  protected:
   AveragingOfMembers() { std::filesystem::create_directories(folder_.path() / "members"); }
   void Save(int member, const std::vector<float>& values) const {
-    base::WriteSafetensors(folder_.path() / MemberWeightsName(member),
-                           {{"w", base::DType::kF32, {static_cast<int64_t>(values.size())}, std::as_bytes(std::span(values))}});
+    base::WriteSafetensors(
+        folder_.path() / MemberWeightsName(member),
+        {{"w", base::DType::kF32, {static_cast<int64_t>(values.size())}, std::as_bytes(std::span(values))}});
   }
   AverageProgress Ask(const AverageJob& job) {
     return averaging_.Ask(job, [this](int member) { return member != gone_; });
@@ -57,9 +58,11 @@ TEST_F(AveragingOfMembers, EachMethodGivesItsOwnAverage) {
   const std::vector<int> all = {0, 1, 2};
   EXPECT_EQ(End({.members = all, .name = "uniform.safetensors"}).state, State::kDone);
   EXPECT_EQ(End({.members = all, .method = Method::kMedian, .name = "median.safetensors"}).state, State::kDone);
-  EXPECT_EQ(End({.members = all, .method = Method::kTrimmed, .trim = 0.4, .name = "trimmed.safetensors"}).state, State::kDone);
-  EXPECT_EQ(End({.members = all, .method = Method::kWeighted, .weights = {3, 0, 1}, .name = "weighted.safetensors"}).state,
+  EXPECT_EQ(End({.members = all, .method = Method::kTrimmed, .trim = 0.4, .name = "trimmed.safetensors"}).state,
             State::kDone);
+  EXPECT_EQ(
+      End({.members = all, .method = Method::kWeighted, .weights = {3, 0, 1}, .name = "weighted.safetensors"}).state,
+      State::kDone);
   EXPECT_THAT(Values("uniform.safetensors"), ElementsAre(4, 4));
   EXPECT_THAT(Values("median.safetensors"), ElementsAre(2, 4));
   EXPECT_THAT(Values("trimmed.safetensors"), ElementsAre(2, 4));
@@ -75,7 +78,8 @@ TEST_F(AveragingOfMembers, IsByteForByteTheAverageOfTheFiles) {
   Save(0, a);
   Save(1, b);
   ASSERT_EQ(End({.members = {1, 0}, .name = "mean.safetensors"}).state, State::kDone);
-  const std::vector<std::filesystem::path> inputs = {folder_.path() / MemberWeightsName(1), folder_.path() / MemberWeightsName(0)};
+  const std::vector<std::filesystem::path> inputs = {folder_.path() / MemberWeightsName(1),
+                                                     folder_.path() / MemberWeightsName(0)};
   const base::FileDigest digest = base::AverageSafetensors(inputs, folder_.path() / "other", {}, {});
   EXPECT_EQ(base::ReadFile(folder_.path() / "mean.safetensors"), base::ReadFile(folder_.path() / "other"));
   EXPECT_EQ(store_.Find("mean.safetensors")->digest, digest);

@@ -61,8 +61,8 @@ class EndOfARun : public testing::Test {
   }
   std::filesystem::path Saved(const std::string& name, const std::vector<float>& values) const {
     const auto path = folder_.path() / name;
-    base::WriteSafetensors(path, {{"w", base::DType::kF32, {static_cast<int64_t>(values.size())},
-                                   std::as_bytes(std::span(values))}});
+    base::WriteSafetensors(
+        path, {{"w", base::DType::kF32, {static_cast<int64_t>(values.size())}, std::as_bytes(std::span(values))}});
     return path;
   }
   static std::vector<float> Waves(size_t count) {
@@ -178,7 +178,8 @@ TEST_F(EndOfARun, TheAverageIsMadeOnceAllWeightsAreThereAndFetched) {
   const auto a = Joined(0, 2), b = Joined(1, 2);
   const AverageJob job{.members = {0, 1}, .name = "average_raw.safetensors"};
   a->SendWeights(Saved("a", {1, 4}), kSoon);
-  EXPECT_THAT(test::MessageOf<CommError>([&] { a->Average(job, 50ms); }), HasSubstr("waiting for the weights of member 1"));
+  EXPECT_THAT(test::MessageOf<CommError>([&] { a->Average(job, 50ms); }),
+              HasSubstr("waiting for the weights of member 1"));
   std::thread early([&] { a->Average(job, kSoon); });
   b->SendWeights(Saved("b", {3, 0}), kSoon);
   b->Average(job, kSoon);

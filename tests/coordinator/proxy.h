@@ -1,4 +1,5 @@
-// A wire that can be cut: forwards connections on the loopback to a port, and breaks one after so many bytes of its client.
+// A wire that can be cut: forwards connections on the loopback to a port, and breaks one after so many bytes of its
+// client.
 #pragma once
 
 #include <arpa/inet.h>
@@ -92,8 +93,12 @@ class Proxy {
         open = open && size > 0 && !(cuts_left_ > 0 && passed > cut_bytes_ && cuts_left_-- > 0);
       }
     }
-    ::close(near);
-    ::close(far);
+    // Closed with bytes unread, the socket would take back from the other side what it has not read either.
+    for (const int end : {near, far}) ::shutdown(end, SHUT_WR);
+    for (const int end : {near, far}) {
+      while (Readable(end, -1, ends) && ::recv(end, buffer.data(), buffer.size(), 0) > 0) continue;
+      ::close(end);
+    }
   }
 
   const int target_port_, listener_;

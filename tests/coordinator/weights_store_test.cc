@@ -32,8 +32,9 @@ class Store : public testing::Test {
   /// The bytes of a safetensors file with one tensor.
   std::string FileOf(const std::vector<float>& values) const {
     const base::TemporaryFolder folder;
-    base::WriteSafetensors(folder.path() / "f", {{"w", base::DType::kF32, {static_cast<int64_t>(values.size())},
-                                                  std::as_bytes(std::span(values))}});
+    base::WriteSafetensors(
+        folder.path() / "f",
+        {{"w", base::DType::kF32, {static_cast<int64_t>(values.size())}, std::as_bytes(std::span(values))}});
     return base::ReadFile(folder.path() / "f");
   }
   static void Append(WeightsStore::Incoming& stream, const std::string& file, size_t from, size_t size) {
@@ -157,10 +158,14 @@ TEST_F(Store, ANewerStreamTakesThePlaceOfAnOlderOne) {
 
 TEST_F(Store, SizesAndNamesOutOfRangeAreRefused) {
   WeightsStore small(folder_.path(), 50);
-  EXPECT_THAT(test::MessageOf<Refused>([&] { small.Receive(kName, {51, 0}, 0, [] {}); }), HasSubstr("allowed: 1 to 50"));
+  EXPECT_THAT(test::MessageOf<Refused>([&] {
+                small.Receive(kName, {51, 0}, 0, [] {});
+              }),
+              HasSubstr("allowed: 1 to 50"));
   EXPECT_THROW(small.Receive(kName, {0, 0}, 0, [] {}), Refused);
-  for (const char* name : {"", "../x.safetensors", "members/2.safetensors", "members/0002.safetensors", "members/-01.safetensors",
-                           "members/../a.safetensors", "/a.safetensors", ".safetensors", ".a.safetensors", "a.txt", "members/4096.safetensors"})
+  for (const char* name : {"", "../x.safetensors", "members/2.safetensors", "members/0002.safetensors",
+                           "members/-01.safetensors", "members/../a.safetensors", "/a.safetensors", ".safetensors",
+                           ".a.safetensors", "a.txt", "members/4096.safetensors"})
     EXPECT_THAT(test::MessageOf<Refused>([&] { store_.Find(name); }), HasSubstr("names no file here")) << name;
   EXPECT_TRUE(IsMemberName("members/000.safetensors") && IsMemberName("members/4095.safetensors"));
   EXPECT_TRUE(IsAverageName("average_raw.safetensors"));

@@ -50,9 +50,11 @@ TEST(WireOfTheEnd, AStreamMustSayWhatItBrings) {
 }
 
 TEST(WireOfTheEnd, AnAverageArrivesAsItWasSentAndItsFieldsAreChecked) {
-  const AverageJob job{.members = {2, 0}, .method = AverageJob::Method::kWeighted, .weights = {1, 0.5}, .name = "a.safetensors"};
+  const AverageJob job{
+      .members = {2, 0}, .method = AverageJob::Method::kWeighted, .weights = {1, 0.5}, .name = "a.safetensors"};
   EXPECT_EQ(FromWire(ToWire(kCaller, job)), job);
-  const AverageJob trimmed{.members = {0, 1, 2}, .method = AverageJob::Method::kTrimmed, .trim = 0.25, .name = "b.safetensors"};
+  const AverageJob trimmed{
+      .members = {0, 1, 2}, .method = AverageJob::Method::kTrimmed, .trim = 0.25, .name = "b.safetensors"};
   EXPECT_EQ(FromWire(ToWire(kCaller, trimmed)), trimmed);
   wire::AverageRequest request = ToWire(kCaller, job);
   request.clear_method();
@@ -78,7 +80,8 @@ TEST(WireOfTheEnd, TasksArriveAsTheyWereSentWhateverBytesTheyAre) {
 }
 
 TEST(WireOfTheEnd, TheLongestListAndTheLongestResultFitIntoAMessage) {
-  const TaskList list{.works = std::vector<std::string>(kMaxTasks, std::string(kMaxWorksBytes / kMaxTasks, 'x')), .deadline_s = 1};
+  const TaskList list{.works = std::vector<std::string>(kMaxTasks, std::string(kMaxWorksBytes / kMaxTasks, 'x')),
+                      .deadline_s = 1};
   EXPECT_LT(ToWire(kCaller, list).ByteSizeLong(), static_cast<size_t>(kMaxMessageBytes));
   wire::PostTasksRequest request = ToWire(kCaller, list);
   request.add_works("one more");

@@ -75,7 +75,7 @@ put("manifest", "not_json", "{")
 def message(kind, name, text, seconds=0):
     wire = subprocess.run(["protoc", f"--encode=basin.coordinator.v1.{name}", f"--proto_path={ROOT}", "proto/coordinator.proto"],
                           input=text.encode(), capture_output=True, check=True, cwd=ROOT).stdout
-    return bytes([kind + 8 * int(seconds * 4), len(wire)]) + wire
+    return bytes([kind + 16 * int(seconds * 4), len(wire)]) + wire
 
 
 def join(member, extra=""):
@@ -98,3 +98,20 @@ put("messages", "report", GROUP + message(3, "ReportRequest", 'caller { member: 
 put("messages", "values", GROUP + message(4, "PutRequest", 'caller { member: 0 incarnation: 7 } key: "k" value: "v"')
     + message(5, "GetRequest", 'caller { member: 1 incarnation: 8 } key: "k"'))
 put("messages", "directive", message(6, "Directive", 'verdict: GO_ON epoch: 1 members: 0 members: 1 step: 0 reason: "r"'))
+
+CALLER = "caller { member: 0 incarnation: 7 }"
+FILE = safetensors({"w": entry("F32", [2], 0, 8)}, bytes(8))
+OCTAL = "".join(f"\\{byte:03o}" for byte in FILE)
+# The hash of FILE, by `xxhsum -H64`: a whole file in one chunk, then the question what is held.
+HASH = 0x409955aa6c7afb8f
+WHOLE = f'{CALLER} name: "members/000.safetensors" total_bytes: {len(FILE)} total_hash: {HASH}'
+SENT = message(8, "WeightsChunk", f'{WHOLE} hash: {HASH} data: "{OCTAL}"')
+put("messages", "weights", GROUP + SENT + message(9, "WeightsQuery", WHOLE))
+put("messages", "weights_damaged", GROUP + message(8, "WeightsChunk", f'{WHOLE} hash: 1 data: "{OCTAL}"') + message(9, "WeightsQuery", WHOLE))
+put("messages", "average", GROUP + message(10, "AverageRequest", f'{CALLER} members: 0 members: 1 method: WEIGHTED weights: 1 weights: 2 '
+                                           'trim: 0.25 name: "average.safetensors"'))
+POST = message(11, "PostTasksRequest", f'{CALLER} works: "a" works: "b" deadline_s: 0.5')
+FETCH, GIVE = message(12, "FetchTaskRequest", CALLER, 0.75), message(13, "ReturnTaskRequest", f"{CALLER} id: 0 values: 1 values: nan")
+put("messages", "tasks", GROUP + POST + FETCH + FETCH + GIVE + message(13, "ReturnTaskRequest", f"{CALLER} id: 1 values: 2")
+    + message(13, "ReturnTaskRequest", f"{CALLER} id: 1 values: 3") + message(14, "TaskResultsRequest", f"{CALLER} from: 1"))
+put("messages", "replies", message(15, "AverageReply", 'state: DONE reason: "r"') + message(15, "FetchTaskReply", 'state: GIVEN id: 1 work: "w"'))

@@ -1,76 +1,18 @@
-// The client's part of a run's end: weights, averages, tasks.
+// The client's part of a run's end: weights and averages.
 #include <algorithm>
+#include <memory>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "coordinator/client.h"
-#include "coordinator/connection.h"
+#include "coordinator/client_calls.h"
+#include "coordinator/limits.h"
 #include "coordinator/wire_finish.h"
 
 namespace basin::coordinator {
 namespace {
-
-using Seconds = std::chrono::duration<double>;
-
-/// A moment in the future.
-class Deadline {
- public:
-  explicit Deadline(Seconds from_now) : given_s_(from_now.count()), end_(clock_.Now() + FromSeconds(given_s_)) {}
-  double given_s() const { return given_s_; }
-  double left_s() const { return std::max(0.0, ToSeconds(end_ - clock_.Now())); }
-
- private:
-  const base::SystemClock clock_{};
-  double given_s_;
-  Time end_;
-};
-
-grpc::Status Passing(const std::string& text) { return {grpc::StatusCode::UNAVAILABLE, text}; }
-
-/// Makes a call until it succeeds. A refusal to talk to this process may come from a restarted coordinator that does not know it yet; the
-/// heartbeat joins again, or learns that it was put out, which ends the trying.
-void Call(Connection& connection, const std::string& what, const Deadline& until,
-          const std::function<grpc::Status()>& call) {
-  connection.Retry(what, until.left_s(), [&] {
-    grpc::Status status = call();
-    if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) return Passing(status.error_message());
-    return status;
-  });
-}
-
-/// The same for a call of one request and one reply, each attempt no longer than call_s.
-template <typename Method, typename Request, typename Reply>
-void CallOnce(Connection& connection, const std::string& what, const Deadline& until, Method method,
-              const Request& request, Reply& reply) {
-  Call(connection, what, until, [&] {
-    grpc::ClientContext context;
-    SetDeadline(context, std::min(connection.options().call_s, until.left_s()));
-    return (connection.stub().*method)(&context, request, &reply);
-  });
-}
-
-/// Grows from quick to polite. Ends early when the run does.
-class Pauses {
- public:
-  explicit Pauses(Connection& connection) : connection_(connection) {}
-  void Reset() { pause_s_ = kFirst_s; }
-  void Rest(const Deadline& until, const std::string& what, const std::string& why) {
-    if (until.left_s() <= 0)
-      throw CommError(Text("member ", connection_.options().member, " waited ", until.given_s(), " s for ", what, ": ", why));
-    const auto ended = connection_.WaitUntil(std::min(pause_s_, until.left_s()), [](const Directive& now) {
-      return now.verdict == Verdict::kEnd || now.verdict == Verdict::kPutOut;
-    });
-    if (ended)
-      throw CommError(Text("member ", connection_.options().member, " no longer waits for ", what, ": ", ended->reason));
-    pause_s_ = std::min(0.5, 1.5 * pause_s_);
-  }
-
- private:
-  Connection& connection_;
-  static constexpr double kFirst_s = 0.02;
-  double pause_s_ = kFirst_s;
-};
 
 /// A file on its way to the coordinator, over as many connections as it takes.
 class Sending {
@@ -216,77 +158,6 @@ void Client::Average(const AverageJob& job, Seconds deadline) {
     if (progress.state == AverageProgress::State::kDone) return;
     if (progress.state == AverageProgress::State::kFailed) throw DataError(Text("the coordinator: ", progress.reason));
     pauses.Rest(until, job.name, progress.reason);
-  }
-}
-
-TaskProgress Client::PostTasks(const TaskList& list, Seconds deadline) {
-  v1::TaskProgress reply;
-  CallOnce(*connection_, "post its tasks", Deadline(deadline), &v1::Coordinator::Stub::PostTasks,
-           ToWire(connection_->caller(), list), reply);
-  return FromWire(reply);
-}
-
-FetchedTask Client::FetchTask(Seconds deadline) {
-  v1::FetchTaskRequest request;
-  *request.mutable_caller() = ToWire(connection_->caller());
-  v1::FetchTaskReply reply;
-  CallOnce(*connection_, "fetch a task", Deadline(deadline), &v1::Coordinator::Stub::FetchTask, request, reply);
-  return FromWire(reply);
-}
-
-TaskProgress Client::ReturnTask(int64_t id, std::span<const double> values, Seconds deadline) {
-  BASIN_CHECK(id >= 0 && id < kMaxTasks, "task ", id);
-  v1::ReturnTaskRequest request;
-  *request.mutable_caller() = ToWire(connection_->caller());
-  request.set_id(static_cast<int32_t>(id));
-  request.mutable_values()->Assign(values.begin(), values.end());
-  v1::TaskProgress reply;
-  CallOnce(*connection_, Text("return task ", id), Deadline(deadline), &v1::Coordinator::Stub::ReturnTask, request, reply);
-  return FromWire(reply);
-}
-
-std::optional<std::vector<std::vector<double>>> Client::TaskResults(Seconds deadline) {
-  const Deadline until(deadline);
-  v1::TaskResultsRequest request;
-  *request.mutable_caller() = ToWire(connection_->caller());
-  std::vector<std::vector<double>> results;
-  for (Pauses pauses(*connection_);;) {
-    request.set_from(static_cast<int32_t>(results.size()));
-    v1::TaskResultsReply reply;
-    CallOnce(*connection_, "read the tasks' results", until, &v1::Coordinator::Stub::TaskResults, request, reply);
-    const TaskProgress progress = FromWire(reply.progress());
-    if (progress.total == 0) return std::nullopt;
-    for (const v1::TaskResult& result : reply.results())
-      results.emplace_back(result.values().begin(), result.values().end());
-    if (static_cast<int64_t>(results.size()) >= progress.total) return results;
-    if (reply.results_size() == 0)
-      pauses.Rest(until, "the tasks' results", Text(progress.done, " of ", progress.total, " tasks are done"));
-  }
-}
-
-std::vector<std::vector<double>> Client::WorkOn(const TaskList& list,
-                                                const std::function<std::vector<double>(const Task&)>& evaluate,
-                                                Seconds deadline) {
-  const Deadline until(deadline);
-  Pauses pauses(*connection_);
-  PostTasks(list, deadline);
-  for (;;) {
-    const FetchedTask next = FetchTask(Seconds(until.left_s()));
-    switch (next.kind) {
-      case FetchedTask::Kind::kGiven: {
-        const std::vector<double> values = evaluate(next.task);
-        while (ReturnTask(next.task.id, values, Seconds(until.left_s())).total == 0)
-          PostTasks(list, Seconds(until.left_s()));
-        pauses.Reset();
-        break;
-      }
-      case FetchedTask::Kind::kAllDone:
-        if (auto results = TaskResults(Seconds(until.left_s()))) return *std::move(results);
-        break;
-      case FetchedTask::Kind::kNoList: PostTasks(list, Seconds(until.left_s())); break;
-      case FetchedTask::Kind::kNoneOpen:
-        pauses.Rest(until, "the others' tasks", Text(next.progress.done, " of ", next.progress.total, " are done"));
-    }
   }
 }
 
