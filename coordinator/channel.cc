@@ -1,5 +1,6 @@
 #include "coordinator/channel.h"
 
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 
 #include <mutex>
@@ -63,7 +64,12 @@ grpc::ChannelArguments ChannelSettings(const Tls& tls) {
 
 void PrepareGrpc() {
   static std::once_flag once;
-  std::call_once(once, [] { gpr_set_log_function(LogOfGrpc); });
+  std::call_once(once, [] {
+    gpr_set_log_function(LogOfGrpc);
+    // Held to the end of the process: when its last user goes, the library waits for a poller of its own that may sleep for
+    // ten seconds after a large write.
+    grpc_init();
+  });
 }
 
 std::shared_ptr<grpc::ServerCredentials> ServerCredentials(const Tls& tls) {

@@ -34,11 +34,13 @@ inline grpc::Status Passing(const std::string& text) { return {grpc::StatusCode:
 /// Makes a call until it succeeds. A refusal to talk to this process may come from a restarted coordinator that does
 /// not know it yet; the heartbeat joins again, or learns that it was put out, which ends the trying.
 inline void Call(Connection& connection, const std::string& what, const Deadline& until,
-          const std::function<grpc::Status()>& call) {
+                 const std::function<grpc::Status()>& call) {
+  grpc::Status told = grpc::Status::OK;  // the last answer that says more than that time ran out
   connection.Retry(what, until.left_s(), [&] {
     grpc::Status status = call();
-    if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) return Passing(status.error_message());
-    return status;
+    if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) status = Passing(status.error_message());
+    if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED && !told.ok()) return told;
+    return told = status;
   });
 }
 
@@ -48,7 +50,9 @@ void CallOnce(Connection& connection, const std::string& what, const Deadline& u
               const Request& request, Reply& reply) {
   Call(connection, what, until, [&] {
     grpc::ClientContext context;
-    SetDeadline(context, std::min(connection.options().call_s, until.left_s()));
+    // A last question may take its time: what is waited for is worth knowing.
+    constexpr double kLastWord_s = 0.25;
+    SetDeadline(context, std::min(connection.options().call_s, std::max(kLastWord_s, until.left_s())));
     return (connection.stub().*method)(&context, request, &reply);
   });
 }
@@ -58,16 +62,15 @@ class Pauses {
  public:
   explicit Pauses(Connection& connection) : connection_(connection) {}
   void Reset() { pause_s_ = kFirst_s; }
+  /// CommError when the deadline comes or the run ends first; `why` is what was last heard of it.
   void Rest(const Deadline& until, const std::string& what, const std::string& why) {
-    if (until.left_s() <= 0)
-      throw CommError(
-          Text("member ", connection_.options().member, " waited ", until.given_s(), " s for ", what, ": ", why));
+    const int member = connection_.options().member;
     const auto ended = connection_.WaitUntil(std::min(pause_s_, until.left_s()), [](const Directive& now) {
       return now.verdict == Verdict::kEnd || now.verdict == Verdict::kPutOut;
     });
-    if (ended)
-      throw CommError(
-          Text("member ", connection_.options().member, " no longer waits for ", what, ": ", ended->reason));
+    if (ended) throw CommError(Text("member ", member, " no longer waits for ", what, ": ", ended->reason));
+    if (until.left_s() <= 0)
+      throw CommError(Text("member ", member, " waited ", until.given_s(), " s for ", what, ": ", why));
     pause_s_ = std::min(0.5, 1.5 * pause_s_);
   }
 
