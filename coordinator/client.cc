@@ -35,6 +35,13 @@ Directive Client::AwaitGroup(Seconds deadline) {
                        " s for the group to be complete: ", directive().reason));
 }
 
+Directive Client::AwaitChange(int64_t epoch, Seconds deadline) {
+  const auto reached = connection_->WaitUntil(deadline.count(), [epoch](const Directive& now) {
+    return now.epoch != epoch || now.verdict == Verdict::kEnd || now.verdict == Verdict::kPutOut;
+  });
+  return reached.value_or(directive());
+}
+
 Directive Client::Agree(int64_t step, Seconds deadline) {
   const base::SystemClock clock;
   const Time end = clock.Now() + FromSeconds(deadline.count());

@@ -77,6 +77,9 @@ class Client {
   /// Waits until the group is complete. Returns the directive then: kGoOn, or a later one. CommError after the
   /// deadline.
   Directive AwaitGroup(std::chrono::duration<double> deadline);
+  /// Waits until the membership's epoch is another than `epoch` or the run is over for this member. Returns the directive then, or the one
+  /// that holds after the deadline.
+  Directive AwaitChange(int64_t epoch, std::chrono::duration<double> deadline);
   /// Says that this member stands still at `step` and waits until the epoch's members agree, over several epochs if
   /// more are lost meanwhile. Returns kGoOn, kEnd or kPutOut. CommError after the deadline, naming what was waited for.
   Directive Agree(int64_t step, std::chrono::duration<double> deadline);

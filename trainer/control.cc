@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <random>
 #include <sstream>
-#include <thread>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -137,12 +136,9 @@ std::optional<NewGroup> Control::Regroup(int64_t step) {
   // The failure may be known here before the coordinator has counted the silence.
   const coordinator::Time silence = std::max(coordinator::SilenceAllowed(settings_, coordinator::Phase::kTraining),
                                              coordinator::SilenceAllowed(settings_, coordinator::Phase::kFinish));
-  const double patience = clock_.Seconds() + coordinator::ToSeconds(silence) + 2 * settings_.heartbeat_s;
-  while (client_->directive().epoch == epoch_ && clock_.Seconds() < patience) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    if (IsOver(verdict())) Check();
-  }
-  if (client_->directive().epoch == epoch_) return std::nullopt;
+  const coordinator::Directive now = client_->AwaitChange(epoch_, Seconds(coordinator::ToSeconds(silence) + 2 * settings_.heartbeat_s));
+  if (IsOver(now.verdict)) Check();
+  if (now.epoch == epoch_) return std::nullopt;
   const coordinator::Directive agreed = client_->Agree(step, Seconds(coordinator::ToSeconds(coordinator::RegroupAllowed(settings_)) + 5));
   if (IsOver(agreed.verdict)) Check();
   epoch_ = agreed.epoch;

@@ -109,7 +109,9 @@ TEST_F(Faults, ADamagedCheckpointAndAKillCostNothingButTime) {
     return test::RunCommand(words, {.deadline_s = 60});
   };
   ASSERT_EQ(run("whole", {}).exit_code, 0);
-  const std::string faults = "faults=[{member: 1, step: 120, operation: checkpoint, action: corrupt}, {member: 0, step: 175, action: kill}]";
+  // Killed while it writes the next checkpoint, which waits for the one before to be complete.
+  const std::string faults = "faults=[{member: 1, step: 120, operation: checkpoint, action: corrupt}, "
+                             "{member: 0, step: 180, operation: checkpoint, action: kill}]";
   EXPECT_NE(run("broken", {"--set", faults}).exit_code, 0);
   const CommandResult resumed = run("broken", {"--resume"});
   EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
