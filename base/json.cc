@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <cstdint>
 #include <string>
 
 #include "base/error.h"
@@ -15,6 +16,12 @@ Json ReadJson(const std::filesystem::path& path) {
     throw DataError(Text(path.string(), ": not valid JSON: ", error.what(),
                          ". Restore the file or write it anew."));
   }
+}
+
+int64_t WholeNumber(const Json& value) {
+  const bool fits = value.is_number_integer() && !(value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX});
+  if (!fits) throw DataError(Text(value.dump().substr(0, 80), " is not a whole number, or too large"));
+  return value.get<int64_t>();
 }
 
 void WriteJson(const std::filesystem::path& path, const Json& value) {

@@ -40,8 +40,10 @@ uint64_t ParseHash(const std::string& hex) {
 }
 
 Manifest FromJson(const base::Json& json) {
-  Manifest manifest{.step = json.at("step").get<int64_t>(),
-                    .members = json.at("members").get<int>(),
+  const int64_t members = base::WholeNumber(json.at("members"));
+  if (members < 1 || members > std::ssize(json.at("files"))) throw DataError(Text("it names ", members, " members"));
+  Manifest manifest{.step = base::WholeNumber(json.at("step")),
+                    .members = static_cast<int>(members),
                     .config_hash = json.at("config_hash").get<std::string>(),
                     .config = json.at("config").get<std::string>(),
                     .layout_hash = json.at("layout_hash").get<std::string>(),
@@ -49,7 +51,7 @@ Manifest FromJson(const base::Json& json) {
                     .device = json.at("device").get<std::string>()};
   for (const base::Json& file : json.at("files")) {
     manifest.files.push_back({.name = file.at("name").get<std::string>(),
-                              .digest = {.bytes = file.at("bytes").get<int64_t>(),
+                              .digest = {.bytes = base::WholeNumber(file.at("bytes")),
                                          .hash = ParseHash(file.at("xxh64").get<std::string>())}});
   }
   for (int rank = 0; rank < manifest.members; ++rank) {
@@ -107,7 +109,7 @@ Manifest ParseManifest(const std::string& text, const std::string& source) {
   try {
     const base::Json json = base::Json::parse(text);
     if (json.at("xxh64").get<std::string>() != SelfHash(json)) throw DataError("its checksum does not fit its content");
-    const int format = json.at("format").get<int>();
+    const int64_t format = base::WholeNumber(json.at("format"));
     if (format != kCheckpointFormat) {
       throw ConfigError(Text(source, " is of checkpoint format ", format, ", this version reads format ", kCheckpointFormat,
                              "; go on with the version of Basin that wrote it"));

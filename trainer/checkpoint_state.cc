@@ -121,19 +121,20 @@ RestoredRank RestoreRank(const fs::path& folder, Member& member, Strategy& strat
   const fs::path path = folder / RankFactsName(member.id());
   const base::Json facts = base::ReadJson(path);
   try {
-    member.batches().Seek({.epoch = facts.at("data").at("epoch").get<int64_t>(), .batch = facts.at("data").at("batch").get<int64_t>()});
-    member.optimizer().RestoreStepsTaken(facts.at("optimizer").at("steps_taken").get<int64_t>());
+    const base::Json& data = facts.at("data");
+    member.batches().Seek({.epoch = base::WholeNumber(data.at("epoch")), .batch = base::WholeNumber(data.at("batch"))});
+    member.optimizer().RestoreStepsTaken(base::WholeNumber(facts.at("optimizer").at("steps_taken")));
     const base::Json &ledger = facts.at("ledger"), &seconds = facts.at("seconds");
-    counting.Restore({.payload_bytes = ledger.at("payload_bytes").get<int64_t>(),
-                      .messages = ledger.at("messages").get<int64_t>(),
-                      .calls = ledger.at("calls").get<int64_t>(),
-                      .exchanges = ledger.at("exchanges").get<int64_t>(),
+    counting.Restore({.payload_bytes = base::WholeNumber(ledger.at("payload_bytes")),
+                      .messages = base::WholeNumber(ledger.at("messages")),
+                      .calls = base::WholeNumber(ledger.at("calls")),
+                      .exchanges = base::WholeNumber(ledger.at("exchanges")),
                       .seconds = ledger.at("seconds").get<double>()});
-    return {.loop = {.step = facts.at("step").get<int64_t>(),
+    return {.loop = {.step = base::WholeNumber(facts.at("step")),
                      .times = {.train = seconds.at("train").get<double>(), .evaluate = seconds.at("evaluate").get<double>()},
-                     .records = facts.at("metrics").at("records").get<int64_t>()},
+                     .records = base::WholeNumber(facts.at("metrics").at("records"))},
             .elapsed = seconds.at("elapsed").get<double>()};
-  } catch (const base::Json::exception& failure) {
+  } catch (const std::exception& failure) {
     throw DataError(Text(path.string(), " lacks what a checkpoint holds: ", failure.what()));
   }
 }

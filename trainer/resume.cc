@@ -144,7 +144,7 @@ void SetDamagedAside(const fs::path& run_dir, int64_t step) {
 void TrimMetrics(const fs::path& metrics, const ResumePoint& point) {
   std::map<int64_t, int64_t> left;  // member -> records that are still to come
   for (int member = 0; member < point.manifest.members; ++member) {
-    left[member] = base::ReadJson(point.folder / RankFactsName(member)).at("metrics").at("records").get<int64_t>();
+    left[member] = base::WholeNumber(base::ReadJson(point.folder / RankFactsName(member)).at("metrics").at("records"));
   }
   std::ifstream old(metrics);
   base::AtomicFile trimmed(metrics);

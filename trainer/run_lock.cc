@@ -44,7 +44,7 @@ struct Holder {
 Holder ReadHolder(const std::filesystem::path& path) {
   try {
     const base::Json file = base::ReadJson(path);
-    return {.host = file.at("host").get<std::string>(), .boot = file.value("boot", ""), .process = file.at("process").get<int64_t>()};
+    return {.host = file.at("host").get<std::string>(), .boot = file.value("boot", ""), .process = base::WholeNumber(file.at("process"))};
   } catch (const std::exception&) {
     return {};
   }

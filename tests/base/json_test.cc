@@ -22,6 +22,17 @@ class JsonFile : public testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST(WholeNumber, IsWhatFitsInt64AndNothingElse) {
+  const auto read = [](const char* text) { return WholeNumber(Json::parse(text)); };
+  EXPECT_EQ(read("0"), 0);
+  EXPECT_EQ(read("-7"), -7);
+  EXPECT_EQ(read("9223372036854775807"), std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(read("-9223372036854775808"), std::numeric_limits<int64_t>::min());
+  for (const char* text : {"9223372036854775808", "1e40", "33333333333333333333333333333333333333333", "1.0", "-0.5", "\"1\"", "null", "[1]", "true"}) {
+    EXPECT_THROW(read(text), DataError) << text;
+  }
+}
+
 TEST_F(JsonFile, KeepsTheOrderOfKeysAndIndentsByTwo) {
   Json value;
   value["zebra"] = 1;
