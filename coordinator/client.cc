@@ -37,7 +37,7 @@ Directive Client::AwaitGroup(Seconds deadline) {
 
 Directive Client::AwaitChange(int64_t epoch, Seconds deadline) {
   const auto reached = connection_->WaitUntil(deadline.count(), [epoch](const Directive& now) {
-    return now.epoch != epoch || now.verdict == Verdict::kEnd || now.verdict == Verdict::kPutOut;
+    return now.epoch != epoch || IsOver(now.verdict);
   });
   return reached.value_or(directive());
 }

@@ -65,9 +65,7 @@ class Pauses {
   /// CommError when the deadline comes or the run ends first; `why` is what was last heard of it.
   void Rest(const Deadline& until, const std::string& what, const std::string& why) {
     const int member = connection_.options().member;
-    const auto ended = connection_.WaitUntil(std::min(pause_s_, until.left_s()), [](const Directive& now) {
-      return now.verdict == Verdict::kEnd || now.verdict == Verdict::kPutOut;
-    });
+    const auto ended = connection_.WaitUntil(std::min(pause_s_, until.left_s()), [](const Directive& now) { return IsOver(now.verdict); });
     if (ended) throw CommError(Text("member ", member, " no longer waits for ", what, ": ", ended->reason));
     if (until.left_s() <= 0)
       throw CommError(Text("member ", member, " waited ", until.given_s(), " s for ", what, ": ", why));

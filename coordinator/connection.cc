@@ -25,11 +25,10 @@ uint64_t RandomIncarnation() {
   return ((uint64_t{device()} << 32) | device()) | 1;
 }
 
-bool IsTerminal(Verdict verdict) { return verdict == Verdict::kEnd || verdict == Verdict::kPutOut; }
 
 // Answers of two threads may overtake each other; what was decided later has the higher rank.
 int64_t Rank(const Directive& directive) {
-  if (IsTerminal(directive.verdict)) return std::numeric_limits<int64_t>::max();
+  if (IsOver(directive.verdict)) return std::numeric_limits<int64_t>::max();
   return 2 * directive.epoch + (directive.step >= 0 ? 1 : 0);
 }
 
@@ -117,7 +116,7 @@ void Connection::Retry(const std::string& what, double deadline_s, const std::fu
     const double left_s = ToSeconds(end - clock_.Now());
     if (!IsPassing(status)) fail("cannot", Explain(status, options_.address, options_.tls));
     const Directive now = directive();
-    if (IsTerminal(now.verdict)) fail("no longer tries to", now.reason);
+    if (IsOver(now.verdict)) fail("no longer tries to", now.reason);
     if (left_s <= 0) fail(Text("tried for ", deadline_s, " s to"), Explain(status, options_.address, options_.tls));
     std::this_thread::sleep_for(Seconds(std::min(pause_s, left_s)));
   }
@@ -162,7 +161,7 @@ void Connection::Accept(const Directive& directive) {
   {
     const std::lock_guard lock(mutex_);
     last_answer_ = clock_.Now();
-    if (directive.verdict == Verdict::kJoinAgain || IsTerminal(current_.verdict)) return;
+    if (directive.verdict == Verdict::kJoinAgain || IsOver(current_.verdict)) return;
     if (has_directive_ && (Rank(directive) < Rank(current_) || directive == current_)) return;
     has_directive_ = true;
     current_ = directive;
@@ -254,7 +253,7 @@ void Connection::WatchAlong() {
   for (;;) {
     WatchOnce();
     std::unique_lock lock(mutex_);
-    if (stopping_ || IsTerminal(current_.verdict)) return;
+    if (stopping_ || IsOver(current_.verdict)) return;
     // The connection broke: show at once that the process is alive.
     poked_ = true;
     wake_.notify_all();

@@ -42,6 +42,8 @@ enum class Verdict {
   kPutOut,     ///< the run goes on, or ended, without this member: it must not write into the run again
   kJoinAgain,  ///< the coordinator was restarted and does not know this member (the client handles it by itself)
 };
+/// Whether the run has ended for the member that is told so; no other verdict follows.
+constexpr bool IsOver(Verdict verdict) { return verdict == Verdict::kEnd || verdict == Verdict::kPutOut; }
 
 /// The whole of what the membership decided for one member. Later directives replace earlier ones.
 struct Directive {

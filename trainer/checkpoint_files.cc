@@ -122,6 +122,13 @@ Manifest ParseManifest(const std::string& text, const std::string& source) {
   }
 }
 
+Manifest ReadManifest(const CheckpointEntry& entry) {
+  const fs::path path = entry.folder / kManifestName;
+  Manifest manifest = ParseManifest(base::ReadFile(path), path.string());
+  if (manifest.step != entry.step) throw DataError(Text(path.string(), " is of step ", manifest.step));
+  return manifest;
+}
+
 base::FileDigest WriteJsonFile(const fs::path& path, const base::Json& value) {
   base::AtomicFile file(path);
   file.Write(value.dump(2, ' ', /*ensure_ascii=*/false, base::Json::error_handler_t::replace) + "\n");

@@ -62,6 +62,9 @@ struct CheckpointEntry {
 /// All under `run_dir`/checkpoints, newest first; none when there is no such folder.
 std::vector<CheckpointEntry> ListCheckpoints(const std::filesystem::path& run_dir);
 
+/// Of a complete one. As ParseManifest; DataError also when it is missing or of another step than its folder says.
+Manifest ReadManifest(const CheckpointEntry& entry);
+
 /// Removes all checkpoints before `newest`, incomplete ones included, but for the newest `keep` complete ones up to `newest`.
 /// Later ones (of a run that was resumed from an older one) stay until they are overtaken.
 void PruneCheckpoints(const std::filesystem::path& run_dir, int64_t newest, int64_t keep);

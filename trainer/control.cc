@@ -34,10 +34,6 @@ std::string ChooseToken() {
   return token.str();
 }
 
-bool IsOver(coordinator::Verdict verdict) {
-  return verdict == coordinator::Verdict::kEnd || verdict == coordinator::Verdict::kPutOut;
-}
-
 bool IsEmbedded(const RunConfig& config) { return config.coordinator.address == "embedded"; }
 
 }  // namespace

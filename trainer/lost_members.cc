@@ -31,8 +31,7 @@ std::optional<int64_t> Restore(const std::filesystem::path& run_dir, const RunCo
   for (const CheckpointEntry& entry : ListCheckpoints(run_dir)) {
     if (!entry.complete) continue;
     try {
-      const auto path = entry.folder / kManifestName;
-      const Manifest manifest = ParseManifest(base::ReadFile(path), path.string());
+      const Manifest manifest = ReadManifest(entry);
       if (manifest.config_hash != ConfigHash(config)) throw DataError(Text(entry.folder.string(), " is of another configuration"));
       CheckFiles(entry.folder, manifest, std::array{static_cast<int>(member.id())});
       RestoreNetwork(entry.folder, member);

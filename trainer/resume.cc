@@ -56,7 +56,7 @@ class Candidates {
     return true;
   }
 
-  /// The text of the next readable manifest; sets folder().
+  /// The text of the next manifest that can be used.
   std::string Next() {
     for (; next_ < entries_.size(); ++next_) {
       const CheckpointEntry& entry = entries_[next_];
@@ -64,14 +64,11 @@ class Candidates {
         base::LogWarning(Text(entry.folder.string(), " is incomplete (it has no ", kManifestName, "): passed over"));
         continue;
       }
-      const fs::path path = entry.folder / kManifestName;
       try {
-        const std::string text = base::ReadFile(path);
-        const Manifest manifest = ParseManifest(text, path.string());
-        if (manifest.step != entry.step) throw DataError(Text(path.string(), " is of step ", manifest.step));
+        const Manifest manifest = ReadManifest(entry);
         CheckSameRun(manifest, entry.folder.string(), config_);
         ++next_;
-        return text;
+        return ToJson(manifest).dump();
       } catch (const DataError& failure) {
         base::LogWarning(Text(failure.what(), ": passed over"));
       }
