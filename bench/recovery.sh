@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Time from SIGKILL of one rank to the next step of the others, with coordinator.on_loss continue: the last of three members is
-# killed at a random moment of its run, again and again. Prints every time and the distribution.
+# Time from SIGKILL of one rank to the next step of the others, with coordinator.on_loss continue: one of three members, each in
+# turn, is killed at a random moment of its run, again and again. Prints every time and the distribution.
 # Usage: bench/recovery.sh [TIMES=20] [HEARTBEAT_SECONDS=2.0]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,7 +21,7 @@ for ((k = 0; k < times; k++)); do
     kill -0 $job || { cat "$run.err"; exit 1; }
   done
   sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
-  victim=$(pgrep -f "^[^ ]*basin[^ ]* train .*$run " | tail -n 1)
+  victim=$(pgrep -f "^[^ ]*basin[^ ]* train .*$run " | sort -n | sed -n "$((k % 3 + 1))p")
   date +%s.%N >"$run.killed"
   kill -KILL "$victim"
   if wait $job && [ -f "$run/result.json" ] && grep -q '"lost"' "$run/result.json"; then finished=$((finished + 1)); else cat "$run.err"; fi
@@ -38,7 +38,7 @@ for k in range(times):
     records = [json.loads(line) for line in open(f"{folder}/{k}/metrics.jsonl")]
     lost = next(r for r in records if r["kind"] == "event" and r.get("event") == "lost")
     # The first exchange of the new group: every survivor has taken a step again.
-    next_steps = [r["time"] for r in records if r["kind"] == "exchange" and r["member"] == 0 and r["time"] > lost["time"]]
+    next_steps = [r["time"] for r in records if r["kind"] == "exchange" and r["time"] > lost["time"]]
     waits.append(min(next_steps) - killed)
 waits.sort()
 print("seconds to the next exchange of the others: " + " ".join(f"{w:.2f}" for w in waits))

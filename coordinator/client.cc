@@ -19,6 +19,8 @@ Client::Client(ClientOptions options) : connection_(std::make_unique<Connection>
 
 Client::~Client() { Leave(LeaveKind::kFailed, "it ended without a farewell; its own output says why"); }
 
+void Client::Mute(std::chrono::duration<double> how_long) { connection_->Mute(how_long.count()); }
+
 void Client::Progress(Activity activity) { connection_->SetActivity(std::move(activity)); }
 Directive Client::directive() const { return connection_->directive(); }
 double Client::silent_s() const { return connection_->silent_s(); }

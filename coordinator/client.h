@@ -63,6 +63,9 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
+  /// For so long no beat is sent, as if all were lost on their way. For tests of what the others make of that.
+  void Mute(std::chrono::duration<double> how_long);
+
   /// Costs less than a microsecond: the next beat carries it. A change of phase is sent at once.
   void Progress(Activity activity);
 

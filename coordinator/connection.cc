@@ -170,10 +170,16 @@ void Connection::Accept(const Directive& directive) {
   if (options_.on_directive) options_.on_directive(directive);
 }
 
+void Connection::Mute(double seconds) {
+  const std::lock_guard lock(mutex_);
+  mute_until_ = clock_.Now() + FromSeconds(seconds);
+}
+
 void Connection::Beat() {
   coordinator::Beat beat{.member = options_.member, .incarnation = incarnation_};
   {
     const std::lock_guard lock(mutex_);
+    if (clock_.Now() < mute_until_) return;
     beat.phase = activity_.phase;
     beat.step = activity_.step;
     beat.operation = activity_.operation;

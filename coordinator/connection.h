@@ -36,6 +36,7 @@ class Connection {
   /// Nothing when the deadline passes first.
   std::optional<Directive> WaitUntil(double deadline_s, const std::function<bool(const Directive&)>& reached);
 
+  void Mute(double seconds);
   void SetActivity(Activity activity);
   void SetMeasurements(std::vector<Measurement> measurements);
   /// From now on every beat says that the member stands still at `step` in the current epoch. Returns that epoch;
@@ -71,7 +72,7 @@ class Connection {
   int64_t ready_epoch_ = 0;
   Directive current_;
   bool has_directive_ = false, stopping_ = false, poked_ = false;
-  Time last_answer_{0};
+  Time last_answer_{0}, mute_until_{0};
   grpc::ClientContext* watch_ = nullptr;
   std::thread beater_, watcher_;  // not guarded: Start and Stop have one caller
 };

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -41,6 +42,8 @@ struct Arguments {
   coordinator::ServerOptions server{.listen = "127.0.0.1:7700"};
   std::string run_dir, metrics;
   bool until_done = false;
+  double join_within_s = 0;  // 0: however long it takes
+  int announce_fd = -1;
 };
 
 void AddOptions(CLI::App& app, Arguments& arguments) {
@@ -77,6 +80,12 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
       ->envname("BASIN_RUN_TOKEN")
       ->type_name("TEXT");
   app.add_flag("--until-done", arguments.until_done, "end when all members have left, or the run was ended by a loss");
+  app.add_option("--join-within-s", arguments.join_within_s,
+                 "with --until-done: end with 4 when no member joins within this many seconds; 0: wait for ever")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--announce-fd", arguments.announce_fd,
+                 "for programs that start this one: an open file descriptor that gets HOST:PORT and a line end once it listens")
+      ->type_name("FD");
   app.add_option_function<std::string>(
          "--log-level", [](const std::string& level) { base::SetLogLevel(base::ParseLogLevel(level)); },
          "debug | info | warning | error | off (default info)")
@@ -109,19 +118,48 @@ class EventFile {
   bool warned_ = false;
 };
 
+bool NobodyJoined(const coordinator::Status& status) {
+  return std::ranges::all_of(status.members, [](const coordinator::MemberStatus& member) { return member.member_for_s < 0; });
+}
+
+/// What --until-done makes of the run's state: an exit code, or nothing while it goes on.
+class UntilDone {
+ public:
+  UntilDone(const base::Clock& clock, double join_within_s) : clock_(clock), join_within_s_(join_within_s) {}
+  std::optional<int> Code(const coordinator::Status& status) {
+    constexpr double kLastWordsSeconds = 10;  // so that every member still alive learns why the run ended
+    if (status.outcome == "finished") return 0;
+    if (status.outcome == "ended" && !ended_at_) ended_at_ = clock_.Seconds();
+    if (ended_at_ && clock_.Seconds() - *ended_at_ > kLastWordsSeconds) return 4;
+    if (join_within_s_ == 0 || clock_.Seconds() - started_ < join_within_s_ || !NobodyJoined(status)) return {};
+    base::LogWarning(Text("no member joined within ", join_within_s_, " s"));
+    return 4;
+  }
+
+ private:
+  const base::Clock& clock_;
+  const double join_within_s_;
+  const double started_ = clock_.Seconds();
+  std::optional<double> ended_at_;
+};
+
 /// Until a signal comes or, if wanted, the run is over. Returns the exit code.
-int Serve(const coordinator::Server& server, bool until_done, const base::Clock& clock,
-          const std::atomic<bool>& interrupted) {
-  constexpr double kLastWordsSeconds = 10;  // so that every member still alive learns why the run ended
-  std::optional<double> ended_at;
+int Serve(const coordinator::Server& server, const Arguments& arguments, const base::Clock& clock, const std::atomic<bool>& interrupted) {
+  UntilDone until_done(clock, arguments.join_within_s);
   while (!interrupted) {
-    const std::string outcome = until_done ? server.status().outcome : "";
-    if (outcome == "finished") return 0;
-    if (outcome == "ended" && !ended_at) ended_at = clock.Seconds();
-    if (ended_at && clock.Seconds() - *ended_at > kLastWordsSeconds) return 4;
+    const std::optional<int> code = arguments.until_done ? until_done.Code(server.status()) : std::nullopt;
+    if (code) return *code;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   return 130;
+}
+
+/// To the program that started this one.
+void Announce(int descriptor, const std::string& address) {
+  const std::string line = address + "\n";
+  if (write(descriptor, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
+    throw ConfigError(Text("--announce-fd ", descriptor, " cannot be written; give the number of an open file descriptor"));
+  close(descriptor);
 }
 
 int Run(Arguments arguments) {
@@ -156,7 +194,8 @@ int Run(Arguments arguments) {
     base::WriteJson(folder / "coordinator.json", facts);
   }
   base::LogInfo(Text("listening on ", server.address(), arguments.server.tls.empty() ? " (plain text)" : " (TLS)"));
-  const int code = Serve(server, arguments.until_done, clock, interrupted);
+  if (arguments.announce_fd >= 0) Announce(arguments.announce_fd, server.address());
+  const int code = Serve(server, arguments, clock, interrupted);
   if (code == 130) base::LogInfo("interrupted; the members look for a coordinator at this address for a while");
   return code;
 }

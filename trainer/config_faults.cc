@@ -11,7 +11,7 @@ void VisitFault(Keys& keys, FaultOptions& fault) {
   keys.Integer("step", fault.step, kCountOrZero);
   keys.Name("operation", fault.operation, FaultOperations());
   keys.Choice("action", fault.action, {{Action::kKill, "kill"}, {Action::kStop, "stop"}, {Action::kDelay, "delay"},
-                                       {Action::kFail, "fail"}, {Action::kCorrupt, "corrupt"}});
+                                       {Action::kDrop, "drop"}, {Action::kFail, "fail"}, {Action::kCorrupt, "corrupt"}});
   keys.Number("seconds", fault.seconds, {.low = 0, .high = 86'400});
   keys.Require(fault.action != Action::kCorrupt || fault.operation == "checkpoint", "action",
                "corrupt changes a file of a checkpoint; it needs operation: checkpoint");

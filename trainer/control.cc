@@ -64,8 +64,7 @@ Control::Control(const ControlPlan& plan, comm::Communicator& comm)
   OnAllRanks(comm, [&] {
     if (comm.rank() != 0) return;
     token = ChooseToken();
-    if (IsEmbedded(config)) Host(plan);
-    if (server_) address = server_->address();
+    if (IsEmbedded(config)) address = Host(plan, token);
   });
   BroadcastText(comm, address, /*root=*/0);
   BroadcastText(comm, token, /*root=*/0);
@@ -95,15 +94,20 @@ Control::~Control() {
   }
 }
 
-void Control::Host(const ControlPlan& plan) {
+std::string Control::Host(const ControlPlan& plan, const std::string& token) {
+  announced_ = plan.run_dir / "coordinator.json";
+  if (plan.apart) {
+    process_ = std::make_unique<CoordinatorProcess>(plan.run_dir, token);  // writes coordinator.json itself
+    return process_->address();
+  }
   server_ = std::make_unique<coordinator::Server>(
       coordinator::ServerOptions{.folder = plan.run_dir,
                                  .on_event = [](double, int64_t epoch, const coordinator::Action& action) {
         if (action.kind == coordinator::Action::Kind::kLost) base::LogWarning(Text("epoch ", epoch, ": ", action.text));
       }},
       clock_);
-  announced_ = plan.run_dir / "coordinator.json";
   base::WriteJson(announced_, {{"address", server_->address()}, {"pid", getpid()}});
+  return server_->address();
 }
 
 void Control::Progress(coordinator::Phase phase, int64_t step, std::string operation) {

@@ -15,6 +15,7 @@
 #include "coordinator/client.h"
 #include "coordinator/server.h"
 #include "trainer/config.h"
+#include "trainer/coordinator_process.h"
 
 namespace basin::trainer {
 
@@ -23,6 +24,7 @@ struct ControlPlan {
   std::filesystem::path run_dir;  ///< coordinator.json is written there by rank 0: address and process of an embedded one
   int64_t step = 0;               ///< steps taken before, in a resumed run
   bool one_host = true;           ///< an embedded coordinator listens on the loopback, so it serves ranks of its own host alone
+  bool apart = false;             ///< an embedded coordinator gets a process of its own, for it must outlive rank 0
 };
 
 /// Those that are left after a loss.
@@ -52,14 +54,14 @@ class Control {
   void Report(std::vector<coordinator::Measurement> measurements) { client_->Report(std::move(measurements)); }
   /// CommError once the run is over for this rank, with the reason: who was lost, where, after how long a silence.
   void Check() const;
-  /// Whether rank 0 holds the coordinator, whose files lie in the run directory.
+  /// Whether the coordinator is rank 0's own (within it or a process beside it), whose files lie in the run directory.
   bool is_embedded() const { return is_embedded_; }
   /// For what ranks do through the coordinator.
   coordinator::Client& client() { return *client_; }
   /// Whether the run goes on without lost members.
   bool continues() const { return settings_.on_loss == coordinator::OnLoss::kContinue; }
-  /// Whether the run goes on without this rank, should it end now: with on_loss continue, unless the run is over or this rank is
-  /// the one that hosts the coordinator.
+  /// Whether the run goes on without this rank, should it end now: with on_loss continue, unless the run is over or the
+  /// coordinator lives within this process.
   bool others_go_on() const;
   /// After a failed exchange, standing still with `step` steps taken: waits for the coordinator to say who is left and for them to
   /// agree on a step. Nothing when nobody was lost: then the failure was another. CommError when the run is over for this rank.
@@ -74,7 +76,7 @@ class Control {
  private:
   Control(const ControlPlan& plan, comm::Communicator& comm);
   coordinator::Verdict verdict() const { return client_->directive().verdict; }
-  void Host(const ControlPlan& plan);
+  std::string Host(const ControlPlan& plan, const std::string& token);  // its address
 
   const base::SystemClock clock_{};
   comm::Communicator* comm_;
@@ -84,7 +86,8 @@ class Control {
   coordinator::Tls tls_;
   int64_t epoch_ = 1;  // of the group that this rank works in
   std::filesystem::path announced_;  // coordinator.json, on rank 0
-  std::unique_ptr<coordinator::Server> server_;
+  std::unique_ptr<coordinator::Server> server_;   // on rank 0, one of the two, if embedded
+  std::unique_ptr<CoordinatorProcess> process_;
   std::unique_ptr<coordinator::Client> client_;  // destroyed first
   double rate_ = 0, rate_time_ = 0;              // steps a second, measured over about a second
   int64_t rate_step_ = 0;

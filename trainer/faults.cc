@@ -13,17 +13,7 @@ namespace {
 
 using Action = FaultOptions::Action;
 
-void Do(const FaultOptions& fault) {
-  const std::string where = Text("member ", fault.member, ", step ", fault.step, ", ", fault.operation);
-  base::LogWarning(Text("fault on purpose: ", where));
-  switch (fault.action) {
-    case Action::kKill: std::raise(SIGKILL); break;
-    case Action::kStop: std::raise(SIGSTOP); break;
-    case Action::kDelay: std::this_thread::sleep_for(std::chrono::duration<double>(fault.seconds)); break;
-    case Action::kFail: throw DataError("fault on purpose: " + where);
-    case Action::kCorrupt: break;  // waits for its file
-  }
-}
+void Sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
 
 /// In the middle, where a safetensors file has its data.
 void FlipOneBit(const std::filesystem::path& file) {
@@ -45,6 +35,22 @@ const std::vector<std::string>& FaultOperations() {
 Faults::Faults(const std::vector<FaultOptions>& all, int64_t member) {
   for (const FaultOptions& fault : all) {
     if (fault.member == member) mine_.push_back({fault});
+  }
+}
+
+void Faults::Do(const FaultOptions& fault) const {
+  const std::string where = Text("member ", fault.member, ", step ", fault.step, ", ", fault.operation);
+  base::LogWarning(Text("fault on purpose: ", where));
+  switch (fault.action) {
+    case Action::kKill: std::raise(SIGKILL); break;
+    case Action::kStop: std::raise(SIGSTOP); break;
+    case Action::kDelay: Sleep(fault.seconds); break;
+    case Action::kDrop:
+      if (mute_) mute_(fault.seconds);
+      Sleep(fault.seconds);  // what is not sent yet is as good as lost
+      break;
+    case Action::kFail: throw DataError("fault on purpose: " + where);
+    case Action::kCorrupt: break;  // waits for its file
   }
 }
 

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace basin::trainer {
@@ -15,6 +17,7 @@ struct FaultOptions {
     kKill,     ///< SIGKILL to the own process
     kStop,     ///< SIGSTOP
     kDelay,    ///< `seconds` of sleep
+    kDrop,     ///< for `seconds` nothing that the member sends arrives: no heartbeat, no message of an exchange
     kFail,     ///< a DataError
     kCorrupt,  ///< one bit of the own file changes after it was written; checkpoint only
   };
@@ -32,6 +35,8 @@ const std::vector<std::string>& FaultOperations();
 class Faults {
  public:
   Faults(const std::vector<FaultOptions>& all, int64_t member);
+  /// What keeps the heartbeats of kDrop back, for so many seconds. Without: there are none.
+  void SetMute(std::function<void(double seconds)> mute) { mute_ = std::move(mute); }
   /// To be called at the start of an operation; does what is asked for there. Under a microsecond when nothing is.
   void Strike(std::string_view operation, int64_t step);
   /// To be called with a file of the checkpoint of `step` that has just been written.
@@ -42,7 +47,10 @@ class Faults {
     FaultOptions fault;
     bool struck = false;  // touched by the thread of its operation alone
   };
+  void Do(const FaultOptions& fault) const;
+
   std::vector<Own> mine_;
+  std::function<void(double)> mute_;
 };
 
 }  // namespace basin::trainer

@@ -70,8 +70,9 @@ class Runner {
       at_ = restored.loop;
       started_ -= restored.elapsed;
     }
-    const ControlPlan control{.config = plan_.config, .run_dir = plan_.run_dir, .step = at_.step, .one_host = plan_.one_host};
+    const ControlPlan control{.config = plan_.config, .run_dir = plan_.run_dir, .step = at_.step, .one_host = plan_.one_host, .apart = run.regroup != nullptr};
     control_ = Control::Make(control, run.comm);
+    if (control_) faults_.SetMute([this](double seconds) { control_->client().Mute(std::chrono::duration<double>(seconds)); });
   }
 
   /// With a goodbye to the coordinator that tells how it ended.
@@ -153,10 +154,21 @@ class Runner {
     group_ = std::move(group);
     at_.alone_until = left.step;
     if (comm.rank() != 0) return;
+    InheritLock();
     lost_ = control_->Lost();
     base::LogWarning(Text("goes on from step ", left.step, " with ", shape_.members, " of ", plan_.config.population.members,
                           " members; lost: ", lost_.dump()));
     RecordLoss(left);
+  }
+
+  /// The directory stays this run's own when the rank that had locked it is gone.
+  void InheritLock() {
+    if (plan_.lock || inherited_lock_) return;
+    try {
+      inherited_lock_ = std::make_unique<RunLock>(plan_.run_dir, std::chrono::milliseconds(0));
+    } catch (const ConfigError& held) {
+      base::LogDebug(held.what());  // that rank was put out, or is still dying: it holds it
+    }
   }
 
   void RecordLoss(const NewGroup& left) {
@@ -195,6 +207,7 @@ class Runner {
   base::Json lost_ = base::Json::array();  // known to the first rank, which tells it
   std::vector<std::unique_ptr<comm::Communicator>> regrouped_;
   std::unique_ptr<Group> group_;
+  std::unique_ptr<RunLock> inherited_lock_;
   std::unique_ptr<Control> control_;  // asked by the communicators, which outlive it
 };
 

@@ -129,6 +129,29 @@ TEST_F(Faults, TheOthersFinishWithoutAKilledPeerWhereLossesArePermitted) {
   EXPECT_EQ(Orphans(), 0);
 }
 
+TEST_F(Faults, TheOthersFinishWithoutRank0AsWellThoughItStartedTheCoordinator) {
+  const CommandResult result =
+      UnderMpirun({.options = "--enable-recovery", .set = WithLosses(100, "faults=[{member: 0, step: 20, action: kill}]")});
+  EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
+  const base::Json written = base::ReadJson(folder_.path() / "run/result.json");
+  ASSERT_EQ(written.at("lost").size(), 1u);
+  EXPECT_EQ(written.at("lost")[0].at("member"), 0);
+  EXPECT_EQ(written.at("member").size(), 2u);
+  EXPECT_EQ(Orphans(), 0);
+  const auto coordinator = base::ReadJson(folder_.path() / "run/coordinator.json").at("pid").get<int>();
+  EXPECT_EQ(test::RunCommand({"timeout", "20", "tail", "--pid", std::to_string(coordinator), "-f", "/dev/null"}).exit_code, 0)
+      << "the coordinator ends when the last member has left";
+}
+
+TEST_F(Faults, APeerOfWhichNothingArrivesIsPutOut) {
+  const CommandResult result = UnderMpirun(
+      {.options = "--enable-recovery", .set = WithLosses(200, "faults=[{member: 2, step: 20, action: drop, seconds: 6}]")});
+  EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
+  EXPECT_NE(result.err.find("silent"), std::string::npos) << result.err;
+  ExpectMember2Lost();
+  EXPECT_EQ(Orphans(), 0);
+}
+
 TEST_F(Faults, ALostPeersLastCheckpointTakesPartInTheFinishUnlessItIsToBeLeftOut) {
   std::vector<std::string> set = WithLosses(100, "faults=[{member: 2, step: 70, action: kill}]");
   set.insert(set.end(), {"checkpoint.every_steps=15"});

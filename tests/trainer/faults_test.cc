@@ -39,6 +39,16 @@ TEST(Faults, StrikeTheFinishWhateverItsStep) {
   EXPECT_THROW(faults.Strike("finish", 300), DataError);
 }
 
+TEST(Faults, DropKeepsTheHeartbeatsBackForItsSeconds) {
+  Faults faults(Parse("[{step: 2, action: drop, seconds: 0.001}]"), 0);
+  double muted = 0;
+  faults.SetMute([&](double seconds) { muted = seconds; });
+  faults.Strike("exchange", 1);
+  EXPECT_EQ(muted, 0);
+  faults.Strike("exchange", 2);
+  EXPECT_EQ(muted, 0.001);
+}
+
 TEST(FaultsDeathTest, KillTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   Faults faults(Parse("[{step: 2}]"), 0);
