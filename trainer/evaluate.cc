@@ -1,5 +1,7 @@
 #include "trainer/evaluate.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/seed.h"
 
@@ -12,6 +14,15 @@ torch::Tensor Take(const models::Classifier& model, const Bench& bench, const da
                           model.prefers_channels_last());
 }
 
+/// Images that pass through the network together. What a convolutional network keeps between two layers should stay in the
+/// processor's caches (its widest layers hold some five times the image); matrices want many rows.
+int64_t RowsAtOnce(const models::Classifier& model, const Bench& bench, const data::Split& split) {
+  constexpr int64_t kBytesAtOnce = 600'000, kFewest = 8;
+  if (!model.prefers_channels_last() || !bench.device.is_cpu() || split.size() == 0) return bench.options.batch_size;
+  const int64_t image_bytes = split.images[0].numel() * int64_t{sizeof(float)};
+  return std::clamp(kBytesAtOnce / image_bytes, std::min(kFewest, bench.options.batch_size), bench.options.batch_size);
+}
+
 }  // namespace
 
 torch::Tensor Logits(models::Classifier& model, const Bench& bench, const data::Split& split, int64_t limit) {
@@ -19,8 +30,9 @@ torch::Tensor Logits(models::Classifier& model, const Bench& bench, const data::
   model.eval();
   const int64_t n = limit < 0 ? split.size() : std::min(limit, split.size());
   torch::Tensor logits = torch::empty({n, bench.dataset.classes});
-  for (int64_t begin = 0; begin < n; begin += bench.options.batch_size) {
-    const int64_t end = std::min(n, begin + bench.options.batch_size);
+  const int64_t rows = RowsAtOnce(model, bench, split);
+  for (int64_t begin = 0; begin < n; begin += rows) {
+    const int64_t end = std::min(n, begin + rows);
     logits.slice(0, begin, end).copy_(model.forward(Take(model, bench, split, torch::arange(begin, end))));
     if (bench.after_batch) bench.after_batch();
   }
