@@ -243,6 +243,30 @@ void LargestOf(const Columns& columns, std::byte* out) {
   std::memcpy(out, columns.data[0], num_bytes);
 }
 
+double SquaredDistance(DType dtype, const std::byte* a, const std::byte* b, int64_t num_elements, const ForBlocks& for_blocks) {
+  constexpr int64_t kLanes = 16;  // sums side by side: one alone would wait for itself at every addition
+  const int64_t chunks = (num_elements + kChunk - 1) / kChunk;
+  std::vector<double> partial(static_cast<size_t>(chunks), 0.0);
+  for_blocks(0, chunks, kGrain / kChunk, [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) {
+      const int64_t begin = c * kChunk, count = std::min(kChunk, num_elements - begin);
+      Chunk x, y;
+      if (count < kChunk) x = y = Chunk{};  // zeros behind the end
+      Load(dtype, a, begin, count, x);
+      Load(dtype, b, begin, count, y);
+      std::array<double, kLanes> sums{};
+      for (int64_t i = 0; i < kChunk; i += kLanes) {
+        for (int64_t lane = 0; lane < kLanes; ++lane) {
+          const double difference = x[i + lane] - y[i + lane];
+          sums[lane] += difference * difference;
+        }
+      }
+      partial[c] = std::accumulate(sums.begin(), sums.end(), 0.0);
+    }
+  });
+  return std::accumulate(partial.begin(), partial.end(), 0.0);
+}
+
 double SquaredDeviation(const Columns& columns, const ForBlocks& for_blocks) {
   // One sum a chunk, added in order: the same on any number of threads.
   std::vector<double> partial(static_cast<size_t>((columns.num_elements + kChunk - 1) / kChunk), 0.0);

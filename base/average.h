@@ -60,6 +60,10 @@ void LargestOf(const Columns& columns, std::byte* out);
 /// sum_i sum_k (x_k[i] - mean_k x_k[i])^2 in double. Floating types. Independent of the number of threads.
 double SquaredDeviation(const Columns& columns, const ForBlocks& for_blocks = InOneThread);
 
+/// sum_i (a[i] - b[i])^2 of two arrays of one floating type, in double. Independent of the number of threads.
+double SquaredDistance(DType dtype, const std::byte* a, const std::byte* b, int64_t num_elements,
+                       const ForBlocks& for_blocks = InOneThread);
+
 /// Index of the first value that is NaN or infinite; -1 when there is none (and for types that are not floating).
 int64_t FirstNonFinite(DType dtype, const std::byte* data, int64_t num_elements);
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/average.h"
 #include "base/files.h"
@@ -19,5 +21,11 @@ namespace basin::base {
 FileDigest AverageSafetensors(std::span<const std::filesystem::path> inputs, const std::filesystem::path& output,
                               const AverageOptions& options, const std::map<std::string, std::string>& metadata,
                               const ForBlocks& for_blocks = InOneThread);
+
+/// Squared distance of each network from `reference` over the floating tensors that `counts` accepts by name, in double.
+/// All files are mapped. DataError as above.
+std::vector<double> SquaredDistances(std::span<const std::filesystem::path> networks, const std::filesystem::path& reference,
+                                     const std::function<bool(const std::string& tensor)>& counts,
+                                     const ForBlocks& for_blocks = InOneThread);
 
 }  // namespace basin::base

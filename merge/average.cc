@@ -56,6 +56,10 @@ void AverageFiles(std::span<const std::filesystem::path> inputs, const std::file
   base::AverageSafetensors(inputs, output, options, metadata, InParallel);
 }
 
+std::vector<double> DistancesSquared(std::span<const std::filesystem::path> networks, const std::filesystem::path& reference) {
+  return base::SquaredDistances(networks, reference, [](const std::string& name) { return !models::IsBatchNormStatistic(name); }, InParallel);
+}
+
 double ConsensusDistanceSquared(std::span<const models::StateDict> states) {
   BASIN_CHECK(!states.empty(), "the consensus distance of no network");
   return TotalSquaredDeviation(Pointers(states)) / static_cast<double>(states.size());

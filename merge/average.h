@@ -30,6 +30,9 @@ models::StateDict AverageStates(std::span<const models::StateDict> states, const
 void AverageFiles(std::span<const std::filesystem::path> inputs, const std::filesystem::path& output,
                   const AverageOptions& options, const std::map<std::string, std::string>& metadata);
 
+/// |network - reference|^2 of each file, over trainable tensors, in double; all files are mapped. DataError as above.
+std::vector<double> DistancesSquared(std::span<const std::filesystem::path> networks, const std::filesystem::path& reference);
+
 /// Xi^2 = (1/N) sum_n |theta_n - mean|^2 over trainable tensors (batch-norm statistics excluded), in double.
 double ConsensusDistanceSquared(std::span<const models::StateDict> states);
 /// |a - b|^2 over trainable tensors, in double.

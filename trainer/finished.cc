@@ -90,16 +90,6 @@ merge::AverageOptions AsAverage(const MergeRequest& request) {
   return {.method = method, .weights = request.weights, .trim = request.trim};
 }
 
-/// Squared distances of the inputs from the result, from the files, a tensor at a time.
-base::Json Distances(const ModelFiles& files, const std::filesystem::path& out) {
-  const models::StateDict merged = models::ReadState(out);
-  base::Json distances = base::Json::array();
-  for (const auto& file : files) {
-    distances.push_back(merge::DistanceSquared(models::ReadState(file), merged));
-  }
-  return distances;
-}
-
 /// Merges that need data: greedy soup, recomputed statistics. Adds what was chosen to the report.
 void MergeWithData(Workshop& shop, const ModelFiles& files, const std::filesystem::path& out, const MergeRequest& request,
                    base::Json& report) {
@@ -144,7 +134,7 @@ base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& 
   } else {
     merge::AverageFiles(files, out, AsAverage(request), {});
   }
-  report["distance_squared"] = Distances(files, out);
+  report["distance_squared"] = merge::DistancesSquared(files, out);
   if (shop) {
     const auto score = [&](const std::filesystem::path& file) {
       shop->Load(models::ReadState(file), file.string());
