@@ -110,9 +110,9 @@ std::string Sheet::Document() const {
   return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + size + "\" width=\"" + Coordinate(width_) + "\" height=\"" +
          Coordinate(height_) +
          "\" role=\"img\">\n<style>\n"
-         "svg{color-scheme:light dark;font:12px system-ui,sans-serif;--ink:#1f2328;--faint:#d0d7de;--page:#ffffff}\n"
-         "@media (prefers-color-scheme:dark){svg{--ink:#e6edf3;--faint:#3d444d;--page:#0d1117}}\n"
-         ".page{fill:var(--page)}text{fill:var(--ink)}.frame{stroke:var(--ink);fill:none}.faint{stroke:var(--faint)}.ink{stroke:var(--ink)}\n"
+         "svg{color-scheme:light dark;font:12px system-ui,sans-serif}\n"
+         ".page{fill:#ffffff}text{fill:#1f2328}.frame{stroke:#1f2328;fill:none}.faint{stroke:#d0d7de}.ink{stroke:#1f2328}\n"
+         "@media (prefers-color-scheme:dark){.page{fill:#0d1117}text{fill:#e6edf3}.frame,.ink{stroke:#e6edf3}.faint{stroke:#3d444d}}\n"
          ".title{font-weight:600;font-size:14px}\n</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n" +
          body_ + "</svg>\n";
 }
