@@ -25,6 +25,7 @@ enum class Purpose : uint32_t {
   kRecalibrate = 9,
   kTest = 10,     ///< tests and benches
   kDropout = 11,
+  kMatchOrder = 12,  ///< in which order weight matching visits the layers (a: start, b: sweep) and many networks (a: round)
 };
 
 /// Names one stream. Counters that a purpose does not need stay 0.

@@ -28,6 +28,8 @@ void AddCheck(CLI::App& app, Action& action);
 void AddEval(CLI::App& app, Action& action);
 void AddMerge(CLI::App& app, Action& action);
 void AddLmc(CLI::App& app, Action& action);
+void AddAnalyze(CLI::App& app, Action& action);
+void AddPrune(CLI::App& app, Action& action);
 void AddInspect(CLI::App& app, Action& action);
 void AddReport(CLI::App& app, Action& action);
 void AddStatus(CLI::App& app, Action& action);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "launch/commands.h"
+#include "launch/mending.h"
 #include "launch/results.h"
 #include "trainer/finished.h"
 
@@ -10,12 +11,12 @@ namespace basin::launch {
 namespace {
 
 struct LmcArguments {
-  std::string config, out, align = "none", renorm = "reset";
+  std::string config, out, align = "none";
   std::vector<std::string> models;
   int points = 0;
 };
 
-int Lmc(const LmcArguments& arguments, const CommonOptions& common) {
+int Lmc(const LmcArguments& arguments, const MendingArguments& mending, const CommonOptions& common) {
   std::vector<std::string> overrides = common.set;
   if (arguments.points > 0) overrides.push_back(Text("lmc.points=", arguments.points));
   const auto config = trainer::ReadRunConfig(arguments.config, overrides);
@@ -23,7 +24,7 @@ int Lmc(const LmcArguments& arguments, const CommonOptions& common) {
   std::optional<std::filesystem::path> folder;
   if (!arguments.out.empty()) folder = arguments.out;
   const base::Json report = trainer::ConnectFiles(config, {arguments.models.begin(), arguments.models.end()},
-                                                  arguments.renorm == "reset", folder);
+                                                  AsOptions(mending), folder);
   std::cout << (common.json ? report.dump(2) : BarriersText(report["lmc"])) << std::endl;
   if (folder) std::cerr << "curves: " << (*folder / "lmc.csv").string() << std::endl;
   return 0;
@@ -35,8 +36,8 @@ void AddLmc(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("lmc", "linear mode connectivity: the loss on the line between models");
   command->description(
       "For every pair of models, loss and accuracy at evenly spaced points of the straight line between them, and the height of\n"
-      "the barrier by three definitions: max_mean (B1, Git Re-Basin), linear (B2, Entezari et al.), mid (B3). Networks with\n"
-      "batch norm are measured with interpolated (none) and with recomputed (reset) statistics.\n\n"
+      "the barrier by three definitions: max_mean (B1, Git Re-Basin), linear (B2, Entezari et al.), mid (B3). Beside the\n"
+      "interpolated networks (none) the same are measured mended as --renorm says; reset does so for networks with batch norm.\n\n"
       "  basin lmc configs/quickstart.yaml a.safetensors b.safetensors --points 25 --out lmc/");
   auto arguments = std::make_shared<LmcArguments>();
   const auto common = AddCommonOptions(*command);
@@ -44,11 +45,9 @@ void AddLmc(CLI::App& app, Action& action) {
   command->add_option("MODEL", arguments->models, "two or more safetensors files")->required();
   command->add_option("--points", arguments->points, "points on each line, ends included (default: lmc.points, 25)")->check(CLI::Range(2, 100000));
   command->add_option("--align", arguments->align, "none: units are taken as they are")->check(CLI::IsMember({"none"}))->type_name("HOW");
-  command->add_option("--renorm", arguments->renorm, "none | reset (default): also with recomputed batch-norm statistics")
-      ->check(CLI::IsMember({"none", "reset"}))
-      ->type_name("HOW");
-  command->add_option("--out", arguments->out, "folder for lmc.csv and barriers.json")->type_name("DIR");
-  command->callback([=, &action] { action = [=] { return Lmc(*arguments, *common); }; });
+  const auto mending = AddMendingOptions(*command, "reset");
+  command->add_option("--out", arguments->out, "folder for lmc.csv, barriers.json and pictures (SVG)")->type_name("DIR");
+  command->callback([=, &action] { action = [=] { return Lmc(*arguments, *mending, *common); }; });
 }
 
 }  // namespace basin::launch

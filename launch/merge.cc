@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "launch/commands.h"
+#include "launch/mending.h"
 #include "trainer/finished.h"
 
 namespace basin::launch {
@@ -10,7 +11,7 @@ namespace {
 
 struct MergeArguments {
   std::vector<std::string> inputs;  // [CONFIG.yaml] MODEL...
-  std::string out, method = "uniform", align = "none", renorm = "none";
+  std::string out, method = "uniform", align = "none";
   std::vector<double> weights;
   double trim = 0.25;
 };
@@ -22,7 +23,7 @@ const std::map<std::string, trainer::MergeMethod> kMethods{{"uniform", trainer::
 
 bool IsModel(const std::string& path) { return path.ends_with(".safetensors"); }
 
-int Merge(const MergeArguments& arguments, const CommonOptions& common) {
+int Merge(const MergeArguments& arguments, const MendingArguments& mending, const CommonOptions& common) {
   std::vector<std::string> models = arguments.inputs;
   std::optional<trainer::RunConfig> config;
   if (!IsModel(models.front())) {
@@ -40,7 +41,7 @@ int Merge(const MergeArguments& arguments, const CommonOptions& common) {
                                                 {.method = kMethods.at(arguments.method),
                                                  .weights = arguments.weights,
                                                  .trim = arguments.trim,
-                                                 .reset = arguments.renorm == "reset"});
+                                                 .mending = AsOptions(mending)});
   if (common.json) std::cout << report.dump(2) << std::endl;
   if (common.json || common.quiet) return 0;
   std::cout << arguments.out << ": " << arguments.method << " of " << models.size() << " models";
@@ -58,7 +59,7 @@ void AddMerge(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("merge", "make one model of several");
   command->description(
       "Average model files into one. Without a configuration the tensors are streamed, so memory stays at one tensor of each\n"
-      "file; greedy-soup and --renorm reset need data, so a configuration goes before the models.\n\n"
+      "file; greedy-soup and mending need data, so a configuration goes before the models.\n\n"
       "  basin merge a.safetensors b.safetensors --out merged.safetensors\n"
       "  basin merge configs/quickstart.yaml runs/quickstart/members/*.safetensors --method greedy-soup --renorm reset --out soup.safetensors");
   auto arguments = std::make_shared<MergeArguments>();
@@ -71,12 +72,10 @@ void AddMerge(CLI::App& app, Action& action) {
   command->add_option("--align", arguments->align, "none: units are taken as they are")
       ->check(CLI::IsMember({"none"}))
       ->type_name("HOW");
-  command->add_option("--renorm", arguments->renorm, "none (default) | reset: recompute batch-norm statistics on training data")
-      ->check(CLI::IsMember({"none", "reset"}))
-      ->type_name("HOW");
+  const auto mending = AddMendingOptions(*command, "none");
   command->add_option("--weights", arguments->weights, "weights of a uniform average, one a model")->delimiter(',');
   command->add_option("--trim", arguments->trim, "trimmed-mean: share dropped at each end (default 0.25)")->check(CLI::Range(0.0, 0.499999));
-  command->callback([=, &action] { action = [=] { return Merge(*arguments, *common); }; });
+  command->callback([=, &action] { action = [=] { return Merge(*arguments, *mending, *common); }; });
 }
 
 }  // namespace basin::launch

@@ -98,10 +98,10 @@ std::string ScoresText(const Json& report) {
 }
 
 std::string BarriersText(const Json& entries) {
-  report::Table table({"pair", "split", "batch norm", "B1 max-mean", "B2 linear", "B3 midpoint"});
+  report::Table table({"pair", "split", "network", "B1 max-mean", "B2 linear", "B3 midpoint"});
   for (const Json& entry : entries) {
     table.AddRow({Text(entry["a"].get<int64_t>(), "-", entry["b"].get<int64_t>()), entry["split"].get<std::string>(),
-                  entry["renorm"] == "reset" ? "recomputed" : "as it is", Nats(entry["barrier_max_mean"]),
+                  entry["renorm"] == "reset" ? "statistics recomputed" : entry["renorm"] == "none" ? "as it is" : entry["renorm"].get<std::string>(), Nats(entry["barrier_max_mean"]),
                   Nats(entry["barrier_linear"]), Nats(entry["barrier_mid"])});
   }
   return "barriers of the test or training loss on the line between two members (nats)\n" + table.Render();

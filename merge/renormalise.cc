@@ -1,12 +1,9 @@
 #include "merge/renormalise.h"
 
 #include <algorithm>
-#include <functional>
 #include <string>
-#include <utility>
 
 #include "base/error.h"
-#include "models/layers.h"
 
 namespace basin::merge {
 namespace {
@@ -22,168 +19,150 @@ torch::Tensor Along(const torch::Tensor& units, int64_t axis, int64_t dims, cons
   return units.to(options).view(shape);
 }
 
-struct Moments {
-  torch::Tensor mean, variance;  // float64 [units] on the CPU; variance unbiased
-};
-
-Moments MomentsOf(const torch::Tensor& x, const std::string& layer) {
-  const int64_t count = x.numel() / std::max<int64_t>(x.size(1), 1);  // values a unit
-  if (count < 2) {
-    throw ConfigError(Text("layer ", layer, ": a batch of ", x.size(0), " image gives ", count,
-                           " value a unit; a standard deviation needs at least 2. Use larger batches"));
-  }
-  // Batch norm's own kernel: two passes with sums in double on the CPU, and no copy of the activations.
-  const auto [mean, biased] = torch::batch_norm_update_stats(x, {}, {}, /*momentum=*/0.0);
-  const double unbias = static_cast<double>(count) / static_cast<double>(count - 1);
-  return {mean.to(torch::kCPU, torch::kFloat64), biased.to(torch::kCPU, torch::kFloat64) * unbias};
-}
-
-/// Cumulative mean over batches of one layer's batch means and unbiased batch variances (batch norm with momentum =
-/// none).
-class RunningMoments {
- public:
-  void Add(const Moments& batch) {
-    if (batches_ == 0) sum_ = {torch::zeros_like(batch.mean), torch::zeros_like(batch.variance)};
-    sum_.mean += batch.mean;
-    sum_.variance += batch.variance;
-    ++batches_;
-  }
-  Moments Value(const std::string& layer) const {
-    BASIN_CHECK(batches_ > 0, "no batch has passed through layer ", layer);
-    const auto batches = static_cast<double>(batches_);
-    return {sum_.mean / batches, sum_.variance / batches};
-  }
-
- private:
-  Moments sum_;
-  int64_t batches_ = 0;
-};
-
-/// Runs batches through a model with a hook on every layer but the classifier. Batch norm works with batch statistics
-/// meanwhile; every other layer is in eval mode, so that nothing is drawn at random. At the end of its life, an
-/// exception's included, hooks, buffers and modes are as before.
-class ListeningPass {
- public:
-  explicit ListeningPass(models::Classifier& model)
-      : model_(model), layers_(models::HookedLayers(model)), was_training_(model.is_training()) {
-    if (!layers_.empty()) layers_.pop_back();  // the classifier
-    for (const torch::Tensor& buffer : model.buffers()) buffers_.emplace_back(buffer, buffer.clone());
-    for (const auto& module : model.modules(/*include_self=*/false)) modes_.emplace_back(module, module->is_training());
-    model.eval();
-    for (const auto& [module, mode] : modes_) {
-      if (module->as<torch::nn::BatchNorm1dImpl>() != nullptr || module->as<torch::nn::BatchNorm2dImpl>() != nullptr) {
-        module->train();
-      }
-    }
-  }
-  ~ListeningPass() {
-    for (const models::HookedLayer& layer : layers_) *layer.hook = nullptr;
-    for (auto& [buffer, saved] : buffers_) buffer.copy_(saved);
-    // train() reaches all that is below; parents come first, so that each module has its own last word.
-    model_.train(was_training_);
-    for (const auto& [module, mode] : modes_) module->train(mode);
-  }
-  ListeningPass(const ListeningPass&) = delete;
-  ListeningPass& operator=(const ListeningPass&) = delete;
-
-  const std::vector<models::HookedLayer>& layers() const { return layers_; }
-  /// hook(layer index, output) replaces each layer's output.
-  void Run(const models::BatchVisitor& batches,
-           const std::function<torch::Tensor(size_t, const torch::Tensor&)>& hook) {
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      *layers_[i].hook = [i, &hook](const torch::Tensor& x) { return hook(i, x); };
-    }
-    batches([&](const torch::Tensor& images) { model_.forward(images); });
-  }
-
- private:
-  const torch::NoGradGuard no_grad_;  // first, so that it outlives the restoring
-  models::Classifier& model_;
-  std::vector<models::HookedLayer> layers_;
-  bool was_training_;
-  std::vector<std::pair<torch::Tensor, torch::Tensor>> buffers_;
-  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> modes_;
-};
-
 struct Target {
   torch::Tensor mean, std;  // float64 [units] on the CPU
 };
 
-std::vector<Target> CheckedTargets(const ActivationStatistics& target, const std::vector<models::HookedLayer>& layers) {
-  BASIN_CHECK(target.mean.size() == layers.size() && target.std.size() == layers.size(), "statistics of ",
-              target.mean.size(), " layers for a network of ", layers.size(), " before its classifier");
-  std::vector<Target> targets;
+void CheckFits(const ActivationStatistics& statistics, const std::vector<models::HookedLayer>& layers) {
+  BASIN_CHECK(statistics.mean.size() == layers.size() && statistics.std.size() == layers.size(), "statistics of ",
+              statistics.mean.size(), " layers for a network of ", layers.size(), " before its classifier");
   for (size_t i = 0; i < layers.size(); ++i) {
     const int64_t units = layers[i].weight.size(0);
-    BASIN_CHECK(target.mean[i].numel() == units && target.std[i].numel() == units, "statistics of ",
-                target.mean[i].numel(), " units for the ", units, " of layer ", layers[i].name);
-    targets.push_back(
-        {target.mean[i].to(torch::kCPU, torch::kFloat64), target.std[i].to(torch::kCPU, torch::kFloat64)});
+    BASIN_CHECK(statistics.mean[i].numel() == units && statistics.std[i].numel() == units, "statistics of ",
+                statistics.mean[i].numel(), " units for the ", units, " of layer ", layers[i].name);
+  }
+}
+
+std::vector<Target> TargetsFor(const ActivationStatistics& target, const std::vector<models::HookedLayer>& layers,
+                               const RenormaliseOptions& options) {
+  CheckFits(target, layers);
+  std::vector<Target> targets;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    torch::Tensor mean = target.mean[i].to(torch::kCPU, torch::kFloat64) * options.factor;
+    torch::Tensor std = target.std[i].to(torch::kCPU, torch::kFloat64) * options.factor;
+    if (options.averaged) {
+      mean = mean.abs().mean() * mean.sign();
+      std = std.mean().expand_as(std);
+    }
+    targets.push_back({std::move(mean), std::move(std)});
   }
   return targets;
 }
 
 /// What the corrected layer does to its old output x: gain * x + shift.
-struct Correction {
+struct Affine {
   torch::Tensor gain, shift;  // float64 [units]; shift undefined for a layer without bias
 };
 
-Correction CorrectionTo(const Target& target, const Moments& now, bool has_bias) {
-  const torch::Tensor gain = target.std / (now.variance + kRelativeEpsilon * target.std.square()).sqrt();
-  const torch::Tensor finite = torch::where(target.std > 0, gain, torch::zeros_like(gain));  // 0 / 0 of a dead unit
-  return {finite, has_bias ? target.mean - finite * now.mean : torch::Tensor()};
+Affine AffineTo(const Target& target, const Moments& now, Correction correction, bool has_bias) {
+  torch::Tensor gain = torch::ones_like(now.variance);
+  if (correction != Correction::kReshift) {
+    gain = target.std / (now.variance + kRelativeEpsilon * target.std.square()).sqrt();
+    gain = torch::where(target.std > 0, gain, torch::zeros_like(gain));  // 0 / 0 of a dead unit
+  }
+  // Without a bias the mean cannot be mended afterwards, so the later layers must not see it mended now.
+  if (!has_bias) return {gain, {}};
+  if (correction == Correction::kRescale) return {gain, torch::zeros_like(gain)};
+  return {gain, target.mean - gain * now.mean};
 }
 
-torch::Tensor Apply(const Correction& correction, const torch::Tensor& x) {
-  const torch::Tensor gain = Along(correction.gain, 1, x.dim(), x.options());
-  if (!correction.shift.defined()) return x * gain;
-  return torch::addcmul(Along(correction.shift, 1, x.dim(), x.options()), x, gain);
+torch::Tensor Apply(const Affine& affine, const torch::Tensor& x) {
+  const torch::Tensor gain = Along(affine.gain, 1, x.dim(), x.options());
+  if (!affine.shift.defined()) return x * gain;
+  return torch::addcmul(Along(affine.shift, 1, x.dim(), x.options()), x, gain);
 }
 
 /// In place: parameters may be views of one flat vector.
-void Fuse(const Correction& correction, models::HookedLayer& layer) {
+void Fuse(const Affine& affine, models::HookedLayer layer) {
   const auto wide = layer.weight.options().dtype(torch::kFloat64).requires_grad(false);
-  layer.weight.copy_(layer.weight.to(torch::kFloat64) * Along(correction.gain, 0, layer.weight.dim(), wide));
-  if (!correction.shift.defined()) return;
-  layer.bias.copy_(layer.bias.to(torch::kFloat64) * correction.gain.to(wide) + correction.shift.to(wide));
+  layer.weight.copy_(layer.weight.to(torch::kFloat64) * Along(affine.gain, 0, layer.weight.dim(), wide));
+  if (!affine.shift.defined()) return;
+  layer.bias.copy_(layer.bias.to(torch::kFloat64) * affine.gain.to(wide) + affine.shift.to(wide));
+}
+
+/// One pass: each batch is corrected by its own moments on its way; fused by their mean.
+void MendTogether(ListeningPass& pass, const std::vector<Target>& targets, const models::BatchVisitor& batches,
+                  Correction correction) {
+  std::vector<MomentsOfBatches> moments(targets.size(), MomentsOfBatches(Pooling::kMeanOfBatches));
+  pass.Run(batches, [&](size_t i, const torch::Tensor& x) {
+    const models::HookedLayer& layer = pass.layers()[i];
+    const Moments batch = MomentsOf(x, layer.name);
+    moments[i].Add(batch, ValuesAUnit(x));
+    return Apply(AffineTo(targets[i], batch, correction, layer.bias.defined()), x);
+  });
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const models::HookedLayer& layer = pass.layers()[i];
+    Fuse(AffineTo(targets[i], moments[i].Value(layer.name), correction, layer.bias.defined()), layer);
+  }
+}
+
+void MendInTurn(ListeningPass& pass, const std::vector<Target>& targets, const models::BatchVisitor& batches,
+                Correction correction) {
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const models::HookedLayer& layer = pass.layers()[i];
+    MomentsOfBatches moments(Pooling::kAllValues);
+    pass.RunTo(i, batches, [&](const torch::Tensor& x) { moments.Add(MomentsOf(x, layer.name), ValuesAUnit(x)); });
+    Fuse(AffineTo(targets[i], moments.Value(layer.name), correction, layer.bias.defined()), layer);
+  }
 }
 
 }  // namespace
 
-ActivationStatistics MeasureActivations(models::Classifier& model, const models::BatchVisitor& batches) {
+ActivationStatistics MeasureActivations(models::Classifier& model, const models::BatchVisitor& batches, Pooling pooling) {
   ListeningPass pass(model);
-  std::vector<RunningMoments> running(pass.layers().size());
+  std::vector<MomentsOfBatches> moments(pass.layers().size(), MomentsOfBatches(pooling));
   pass.Run(batches, [&](size_t i, const torch::Tensor& x) {
-    running[i].Add(MomentsOf(x, pass.layers()[i].name));
+    moments[i].Add(MomentsOf(x, pass.layers()[i].name), ValuesAUnit(x));
     return x;
   });
   ActivationStatistics statistics;
-  for (size_t i = 0; i < running.size(); ++i) {
-    const Moments moments = running[i].Value(pass.layers()[i].name);
-    statistics.mean.push_back(moments.mean);
-    statistics.std.push_back(moments.variance.sqrt());
+  for (size_t i = 0; i < moments.size(); ++i) {
+    const Moments value = moments[i].Value(pass.layers()[i].name);
+    statistics.mean.push_back(value.mean);
+    statistics.std.push_back(value.variance.sqrt());
   }
   return statistics;
 }
 
-void Repair(models::Classifier& merged, const ActivationStatistics& target, const models::BatchVisitor& batches) {
-  {
-    ListeningPass pass(merged);
-    const std::vector<Target> targets = CheckedTargets(target, pass.layers());
-    std::vector<RunningMoments> running(targets.size());
-    pass.Run(batches, [&](size_t i, const torch::Tensor& x) {
-      const models::HookedLayer& layer = pass.layers()[i];
-      const Moments batch = MomentsOf(x, layer.name);
-      running[i].Add(batch);
-      // Without a bias the mean cannot be mended afterwards, so the later layers must not see it mended now.
-      return Apply(CorrectionTo(targets[i], batch, layer.bias.defined()), x);
-    });
-    for (size_t i = 0; i < targets.size(); ++i) {
-      models::HookedLayer layer = pass.layers()[i];
-      Fuse(CorrectionTo(targets[i], running[i].Value(layer.name), layer.bias.defined()), layer);
+ActivationStatistics CombineStatistics(std::span<const ActivationStatistics> parents, std::span<const double> weights) {
+  BASIN_CHECK(!parents.empty(), "statistics of no network");
+  BASIN_CHECK(weights.empty() || weights.size() == parents.size(), weights.size(), " weights for ", parents.size(), " networks");
+  ActivationStatistics combined;
+  for (size_t layer = 0; layer < parents[0].mean.size(); ++layer) {
+    combined.mean.push_back(torch::zeros_like(parents[0].mean[layer]));
+    combined.std.push_back(torch::zeros_like(parents[0].std[layer]));
+    for (size_t k = 0; k < parents.size(); ++k) {
+      BASIN_CHECK(parents[k].mean.size() == parents[0].mean.size(), "network ", k, " has ", parents[k].mean.size(),
+                  " layers, network 0 has ", parents[0].mean.size());
+      const double weight = weights.empty() ? 1.0 / static_cast<double>(parents.size()) : weights[k];
+      combined.mean[layer] += parents[k].mean[layer] * weight;
+      combined.std[layer] += parents[k].std[layer] * weight;
     }
   }
+  return combined;
+}
+
+void Renormalise(models::Classifier& merged, const ActivationStatistics& target, const models::BatchVisitor& batches,
+                 const RenormaliseOptions& options) {
+  {
+    ListeningPass pass(merged);
+    const auto targets = TargetsFor(target, pass.layers(), options);
+    (options.sequential ? MendInTurn : MendTogether)(pass, targets, batches, options.correction);
+  }
   models::RecalibrateBatchNorm(merged, batches);
+}
+
+void RenormaliseFrom(models::Classifier& merged, const ActivationStatistics& target, const ActivationStatistics& now,
+                     const RenormaliseOptions& options) {
+  const torch::NoGradGuard no_grad;
+  auto layers = models::HookedLayers(merged);
+  if (!layers.empty()) layers.pop_back();  // the classifier
+  const auto targets = TargetsFor(target, layers, options);
+  CheckFits(now, layers);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Moments moments{now.mean[i].to(torch::kCPU, torch::kFloat64), now.std[i].to(torch::kCPU, torch::kFloat64).square()};
+    Fuse(AffineTo(targets[i], moments, options.correction, layers[i].bias.defined()), layers[i]);
+  }
 }
 
 }  // namespace basin::merge

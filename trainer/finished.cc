@@ -2,31 +2,19 @@
 
 #include <ATen/Parallel.h>
 
+#include <array>
+#include <numeric>
+
 #include "base/error.h"
 #include "base/safetensors.h"
 #include "comm/in_process.h"
-#include "data/registry.h"
 #include "merge/soup.h"
 #include "trainer/lmc.h"
-#include "trainer/member.h"
+#include "trainer/pictures.h"
+#include "trainer/workshop.h"
 
 namespace basin::trainer {
 namespace {
-
-/// Data, an empty network of the configured kind, and how to measure it.
-struct Workshop {
-  explicit Workshop(const RunConfig& run)
-      : config(run), dataset(data::LoadDataset(run.data)), bench{*dataset, run.evaluate, torch::kCPU, run.seed} {
-    CheckAgainstData(config, *dataset);
-    model = MakeClassifier(config, *dataset);
-  }
-  void Load(const models::StateDict& state, const std::string& source) { models::LoadState(*model, state, source); }
-
-  const RunConfig& config;
-  std::shared_ptr<const data::Dataset> dataset;
-  Bench bench;
-  std::shared_ptr<models::Classifier> model;
-};
 
 base::Json AsJson(const Score& score) { return {{"loss", score.loss}, {"accuracy", score.accuracy}}; }
 
@@ -80,6 +68,11 @@ base::Json EvaluateFiles(const RunConfig& config, const ModelFiles& files, bool 
 
 namespace {
 
+/// Only recomputed batch-norm statistics: nothing to do for a network that has none.
+bool MendsByResetAlone(const MendingOptions& mending) {
+  return mending.renorm == MendingOptions::Renorm::kReset && !mending.calibrate_biases && !mending.temperature;
+}
+
 constexpr std::array kMethodNames{"uniform", "greedy-soup", "median", "trimmed-mean"};
 
 merge::AverageOptions AsAverage(const MergeRequest& request) {
@@ -88,6 +81,20 @@ merge::AverageOptions AsAverage(const MergeRequest& request) {
                       : request.method == MergeMethod::kTrimmedMean ? AverageMethod::kTrimmedMean
                                                                     : AverageMethod::kUniform;
   return {.method = method, .weights = request.weights, .trim = request.trim};
+}
+
+/// Mends the merge of networks `of` that lies in the shop's model.
+void MendMerge(Workshop& shop, const std::vector<models::StateDict>& states, const std::vector<size_t>& of, const MergeRequest& request,
+               base::Json& report) {
+  if (!request.mending.any()) return;
+  std::vector<double> weights(request.weights);
+  if (weights.empty()) weights.assign(of.size(), 1);
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  for (double& weight : weights) weight /= sum;
+  Mender mender(request.mending, shop, states);
+  const double temperature = mender.Mend(*shop.model, of, weights);
+  report["mending"] = AsJson(request.mending, mender.samples());
+  if (request.mending.temperature) report["temperature"] = temperature;
 }
 
 /// Merges that need data: greedy soup, recomputed statistics. Adds what was chosen to the report.
@@ -99,18 +106,22 @@ void MergeWithData(Workshop& shop, const ModelFiles& files, const std::filesyste
     if (validation.size() == 0) {
       throw ConfigError("greedy-soup chooses by validation accuracy, but data.validation is 0; set data.validation, e.g. 0.02");
     }
+    const bool reset = request.mending.renorm == MendingOptions::Renorm::kReset;
     const merge::Soup soup = merge::GreedySoup(states, [&](models::StateDict& state) {
       shop.Load(state, "soup");
-      if (request.reset) Recalibrate(*shop.model, shop.bench);
+      if (reset) Recalibrate(*shop.model, shop.bench);
       state = models::CloneState(models::StateOf(*shop.model));
       return Evaluate(*shop.model, shop.bench, validation).accuracy;
     });
     report["chosen"] = soup.chosen;
     report["validation_accuracy"] = soup.score;
     shop.Load(soup.state, "soup");
+    if (!reset) MendMerge(shop, states, {soup.chosen.begin(), soup.chosen.end()}, request, report);
   } else {
     shop.Load(merge::AverageStates(states, AsAverage(request)), "average");
-    if (request.reset) Recalibrate(*shop.model, shop.bench);
+    std::vector<size_t> all(states.size());
+    std::iota(all.begin(), all.end(), size_t{0});
+    MendMerge(shop, states, all, request, report);
   }
   models::SaveState(out, models::CloneState(models::StateOf(*shop.model)));
 }
@@ -119,13 +130,13 @@ void MergeWithData(Workshop& shop, const ModelFiles& files, const std::filesyste
 
 base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& files, const std::filesystem::path& out,
                       const MergeRequest& request) {
-  const bool needs_data = request.reset || request.method == MergeMethod::kGreedySoup;
+  const bool needs_data = request.mending.any() || request.method == MergeMethod::kGreedySoup;
   if (needs_data && !config) {
-    throw ConfigError("greedy-soup and --renorm reset need data: give a configuration file before the models");
+    throw ConfigError("greedy-soup, --renorm, --calibrate-bias and --temperature need data: give a configuration file before the models");
   }
   base::Json report{{"method", kMethodNames[static_cast<size_t>(request.method)]},
                     {"align", "none"},
-                    {"renorm", request.reset ? "reset" : "none"},
+                    {"renorm", RenormName(request.mending.renorm)},
                     {"inputs", Names(files)}};
   std::optional<Workshop> shop;
   if (config) shop.emplace(*config);
@@ -147,19 +158,30 @@ base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& 
   return report;
 }
 
-base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool reset,
+base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, const MendingOptions& mending,
                         const std::optional<std::filesystem::path>& folder) {
   Workshop shop(config);
   const auto comm = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, config.comm.timeout);
+  const auto networks = ReadAll(files);
   const auto pairs = ChoosePairs(config.lmc.pairs == LmcOptions::Pairs::kNone ? LmcOptions::Pairs::kAll : config.lmc.pairs,
                                  static_cast<int64_t>(files.size()));
-  auto curves = MeasurePairs(ReadAll(files), pairs, config.lmc, shop.bench, *shop.model, ByRank(*comm));
-  if (!reset) std::erase_if(curves, [](const PairCurve& curve) { return curve.renorm == "reset"; });
-  base::Json report{{"files", Names(files)}, {"points", config.lmc.points}, {"lmc", BarriersAsJson(curves)}};
+  Mender mender(mending, shop, networks);
+  std::vector<PathMending> treatments;
+  if (mending.any() && !(MendsByResetAlone(mending) && !models::HasBatchNorm(*shop.model))) {
+    treatments.push_back({std::string(RenormName(mending.renorm)), [&](models::Classifier& model, int64_t a, int64_t b, double lambda) {
+                            mender.Mend(model, std::array{static_cast<size_t>(a), static_cast<size_t>(b)}, std::array{1 - lambda, lambda});
+                          }});
+  }
+  const auto curves = MeasurePairs(networks, pairs, config.lmc, shop.bench, *shop.model, ByRank(*comm), treatments);
+  base::Json report{{"files", Names(files)}, {"points", config.lmc.points}, {"mending", AsJson(mending, mender.samples())},
+                    {"lmc", BarriersAsJson(curves)}};
   if (folder) {
     std::filesystem::create_directories(*folder);
     base::WriteFileAtomically(*folder / "lmc.csv", CurvesAsCsv(curves));
     base::WriteJson(*folder / "barriers.json", report);
+    std::vector<std::string> names;
+    for (const auto& file : files) names.push_back(file.stem().string());
+    WritePictures(*folder, PicturesOf(curves, names));
   }
   return report;
 }

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "merge/average.h"
 #include "trainer/config.h"
+#include "trainer/mending.h"
 
 namespace basin::trainer {
 
@@ -23,15 +24,16 @@ struct MergeRequest {
   MergeMethod method = MergeMethod::kUniform;
   std::vector<double> weights{};  ///< uniform only; empty: equal
   double trim = 0.25;             ///< trimmed-mean
-  bool reset = false;             ///< recompute batch-norm statistics of the result (needs data)
+  MendingOptions mending{};       ///< of the result (needs data); targets are weighted as the average, equally where it has no weights
 };
 /// Writes `out` and, beside it, `out`.json: what was done, distances, and with a configuration the test scores of inputs and
 /// result. Without a configuration: uniform, median, trimmed-mean, with the memory of one tensor of each file.
 base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& files, const std::filesystem::path& out,
                       const MergeRequest& request);
 
-/// Curves and barriers of all pairs of files; `reset`: also with recomputed statistics. With a folder: lmc.csv and barriers.json.
-base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool reset,
+/// Curves and barriers of all pairs of files, as they are and mended at every interior point. With a folder: lmc.csv, barriers.json and
+/// pictures.
+base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, const MendingOptions& mending,
                         const std::optional<std::filesystem::path>& folder);
 
 }  // namespace basin::trainer

@@ -1,7 +1,6 @@
 #include "trainer/lmc.h"
 
-#include <charconv>
-
+#include "trainer/numbers.h"
 #include "trainer/population.h"
 
 namespace basin::trainer {
@@ -25,14 +24,14 @@ std::vector<SplitChoice> ChooseSplits(const LmcOptions& options, const data::Dat
 class PathTasks {
  public:
   PathTasks(const std::vector<models::StateDict>& networks, const std::vector<std::pair<int64_t, int64_t>>& pairs,
-            const LmcOptions& options, const Bench& bench, models::Classifier& model)
+            const LmcOptions& options, const Bench& bench, models::Classifier& model, const std::vector<PathMending>& mendings)
       : networks_(networks),
         pairs_(pairs),
         bench_(bench),
         model_(model),
         lambdas_(merge::Lambdas(options.points)),
         splits_(ChooseSplits(options, bench.dataset)) {
-    if (models::HasBatchNorm(model)) renorms_.emplace_back("reset");
+    renorms_.insert(renorms_.end(), mendings.begin(), mendings.end());
   }
 
   int64_t count() const { return num_networks() + std::ssize(pairs_) * interior(); }
@@ -40,16 +39,15 @@ class PathTasks {
 
   std::vector<double> Measure(int64_t task) const {
     const bool is_end = task < num_networks();
-    if (is_end) {
-      models::LoadState(model_, networks_[task]);
-    } else {
-      const int64_t point = task - num_networks();
-      const auto& [a, b] = pairs_[point / interior()];
-      models::LoadState(model_, merge::Interpolate(networks_[a], networks_[b], lambdas_[point % interior() + 1]));
-    }
+    const int64_t point = task - num_networks();
+    const auto [a, b] = is_end ? std::pair{task, task} : pairs_[point / interior()];
+    const double lambda = is_end ? 0 : lambdas_[point % interior() + 1];
+    models::StateDict blend;
+    if (!is_end) blend = merge::Interpolate(networks_[a], networks_[b], lambda);
     std::vector<double> values;
-    for (const std::string& renorm : renorms_) {
-      if (renorm == "reset" && !is_end) Recalibrate(model_, bench_);
+    for (const PathMending& renorm : renorms_) {
+      models::LoadState(model_, is_end ? networks_[a] : blend);
+      if (!is_end && renorm.mend) renorm.mend(model_, a, b, lambda);
       for (const SplitChoice& split : splits_) {
         const Score score = Evaluate(model_, bench_, *split.split, split.limit);
         values.insert(values.end(), {score.loss, score.accuracy});
@@ -63,7 +61,7 @@ class PathTasks {
     for (size_t pair = 0; pair < pairs_.size(); ++pair) {
       for (size_t split = 0; split < splits_.size(); ++split) {
         for (size_t renorm = 0; renorm < renorms_.size(); ++renorm) {
-          PairCurve curve{.a = pairs_[pair].first, .b = pairs_[pair].second, .split = splits_[split].name, .renorm = renorms_[renorm]};
+          PairCurve curve{.a = pairs_[pair].first, .b = pairs_[pair].second, .split = splits_[split].name, .renorm = renorms_[renorm].name};
           for (size_t k = 0; k < lambdas_.size(); ++k) {
             const double* score = &results.at(TaskAt(pair, k))[2 * (renorm * splits_.size() + split)];
             curve.points.push_back({lambdas_[k], score[0], score[1]});
@@ -92,13 +90,8 @@ class PathTasks {
   models::Classifier& model_;
   const std::vector<double> lambdas_;
   const std::vector<SplitChoice> splits_;
-  std::vector<std::string> renorms_{"none"};
+  std::vector<PathMending> renorms_{{"none", {}}};
 };
-
-std::string Number(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
-}
 
 }  // namespace
 
@@ -129,10 +122,22 @@ TaskShare ByRank(comm::Communicator& comm) {
 
 std::vector<PairCurve> MeasurePairs(const std::vector<models::StateDict>& networks,
                                     const std::vector<std::pair<int64_t, int64_t>>& pairs, const LmcOptions& options,
-                                    const Bench& bench, models::Classifier& model, const TaskShare& share) {
+                                    const Bench& bench, models::Classifier& model, const TaskShare& share,
+                                    const std::vector<PathMending>& mendings) {
   if (pairs.empty()) return {};
-  const PathTasks tasks(networks, pairs, options, bench, model);
+  const PathTasks tasks(networks, pairs, options, bench, model, mendings);
   return tasks.Curves(share(tasks.count(), tasks.num_values(), [&](int64_t task) { return tasks.Measure(task); }));
+}
+
+std::vector<PairCurve> MeasurePairs(const std::vector<models::StateDict>& networks,
+                                    const std::vector<std::pair<int64_t, int64_t>>& pairs, const LmcOptions& options,
+                                    const Bench& bench, models::Classifier& model, const TaskShare& share) {
+  return MeasurePairs(networks, pairs, options, bench, model, share, ResetWhereNormed(model, bench));
+}
+
+std::vector<PathMending> ResetWhereNormed(const models::Classifier& model, const Bench& bench) {
+  if (!models::HasBatchNorm(model)) return {};
+  return {{"reset", [&bench](models::Classifier& merged, int64_t, int64_t, double) { Recalibrate(merged, bench); }}};
 }
 
 std::string CurvesAsCsv(const std::vector<PairCurve>& curves) {

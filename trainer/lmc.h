@@ -16,7 +16,7 @@ namespace basin::trainer {
 struct PairCurve {
   int64_t a = 0, b = 0;
   std::string split;   ///< "train" | "test"
-  std::string renorm;  ///< "none": statistics interpolated; "reset": recomputed at every interior point
+  std::string renorm;  ///< "none": as interpolated; else how every interior point was mended, e.g. "reset", "repair"
   std::vector<merge::PathPoint> points;
   merge::Barriers barriers;
 };
@@ -31,8 +31,21 @@ using TaskShare = std::function<std::vector<std::vector<double>>(int64_t count, 
 /// Rank r takes tasks r, r + size, ...
 TaskShare ByRank(comm::Communicator& comm);
 
-/// Measures every pair at every lambda; all ranks return the same bits, however the points are shared out. Curves: for each pair, split (train, test as chosen), renorm (reset only for networks with batch norm).
+/// What else is measured beside the interpolated network: mend() changes the network at lambda between networks a and b in place.
+struct PathMending {
+  std::string name;
+  std::function<void(models::Classifier& model, int64_t a, int64_t b, double lambda)> mend;
+};
+/// "reset" on the bench's recalibration images where the model has batch norm, else nothing.
+std::vector<PathMending> ResetWhereNormed(const models::Classifier& model, const Bench& bench);
+
+/// Measures every pair at every lambda; all ranks return the same bits, however the points are shared out. Curves: for each pair, split (train, test as chosen), renorm (none, then each of `mendings`).
 /// Ends of a path keep their own statistics. `model` is scratch space for the weights.
+std::vector<PairCurve> MeasurePairs(const std::vector<models::StateDict>& networks,
+                                    const std::vector<std::pair<int64_t, int64_t>>& pairs, const LmcOptions& options,
+                                    const Bench& bench, models::Classifier& model, const TaskShare& share,
+                                    const std::vector<PathMending>& mendings);
+/// With the mendings of ResetWhereNormed.
 std::vector<PairCurve> MeasurePairs(const std::vector<models::StateDict>& networks,
                                     const std::vector<std::pair<int64_t, int64_t>>& pairs, const LmcOptions& options,
                                     const Bench& bench, models::Classifier& model, const TaskShare& share);
