@@ -19,6 +19,8 @@ const Names<Renorm>& Renorms() {
   return names;
 }
 
+void VisitAlign(Keys& keys, Align& align) { keys.Choice("align", align, {{Align::kNone, "none"}, {Align::kWeight, "weight"}}); }
+
 void VisitEvery(Keys& keys, StepWindow& when) { keys.Integer("every_steps", when.every_steps, kManyCount); }
 
 void VisitSpan(Keys& keys, StepWindow& when) {
@@ -54,21 +56,25 @@ void VisitKeys(Keys& keys, PapaOptions& options) {
 void VisitKeys(Keys& keys, PapaAllOptions& options) {
   keys.Integer("every_epochs", options.every_epochs, kCount);
   keys.Choice("renorm", options.renorm, Renorms());
+  VisitAlign(keys, options.align);
 }
 
 void VisitKeys(Keys& keys, Papa2Options& options) {
   keys.Integer("every_epochs", options.every_epochs, kCount);
   keys.Choice("renorm", options.renorm, Renorms());
+  VisitAlign(keys, options.align);
 }
 
 void VisitKeys(Keys& keys, DartOptions& options) {
   keys.Integer("from_epoch", options.from_epoch, kCountOrZero);
   keys.Integer("every_epochs", options.every_epochs, kCount);
+  VisitAlign(keys, options.align);
 }
 
 void VisitKeys(Keys& keys, LocalSgdOptions& options) {
   VisitEvery(keys, options.when);
   keys.Integer("post_local_from", options.post_local_from, kCountOrZero);
+  VisitAlign(keys, options.align);
   VisitSpan(keys, options.when);
 }
 

@@ -74,7 +74,8 @@ MemberState Member::state() {
           .moments = optimizer_.moments(),
           .statistics = statistics_,
           .slots = params_.slots(),
-          .renormaliser = this};
+          .renormaliser = this,
+          .aligner = this};
 }
 
 torch::Tensor Member::TrainStep(int64_t step, double lr) {

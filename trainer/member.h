@@ -15,7 +15,7 @@
 namespace basin::trainer {
 
 /// Not thread-safe; lives on one thread. Borrows the data set and the configuration.
-class Member : public Renormaliser {
+class Member : public Renormaliser, public Aligner {
  public:
   /// Initial weights depend on config.seed, id and config.population.init alone (same: those of member 0).
   Member(const RunConfig& config, const data::Dataset& dataset, int64_t id, torch::Device device);
@@ -36,6 +36,7 @@ class Member : public Renormaliser {
   torch::Tensor MeasureActivations() override;
   void Repair(const torch::Tensor& target) override;
   void Reset() override;
+  void AlignTo(const torch::Tensor& reference) override;
 
  private:
   data::Batch NextBatch(int64_t step);

@@ -27,6 +27,15 @@ class Renormaliser {
   virtual void Reset() = 0;
 };
 
+/// Permutes a member's units before it is averaged (strategy.align).
+class Aligner {
+ public:
+  virtual ~Aligner() = default;
+  /// Brings the member's weights [P] close to `reference` [P] by weight matching; moments and statistics move with their units. The
+  /// function stays the same.
+  virtual void AlignTo(const torch::Tensor& reference) = 0;
+};
+
 /// What a strategy may touch of its member. Borrowed for the call.
 struct MemberState {
   int64_t id = 0;
@@ -35,6 +44,7 @@ struct MemberState {
   std::vector<torch::Tensor>& statistics;        ///< floating buffers (running mean and variance), any shape
   const std::vector<models::ParameterSlot>& slots;
   Renormaliser* renormaliser = nullptr;          ///< may be null in tests of strategies that do not renormalise
+  Aligner* aligner = nullptr;                    ///< may be null in tests of strategies that do not align
 };
 
 /// The step that has just been taken.

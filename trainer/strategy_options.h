@@ -15,6 +15,8 @@ enum class DepthUnit { kTensor, kModule, kParameters };
 /// How p depends on time, u = share of training done: 1; lr_t / lr_0; (1 + cos(pi u)) / 2.
 enum class RateSchedule { kConstant, kLr, kCosine };
 enum class Renorm { kNone, kReset, kRepair };
+/// Before an average: weight permutes every member's units to fit member 0's.
+enum class Align { kNone, kWeight };
 
 /// When a strategy acts within an epoch: at steps t (from 0) with t mod every_steps = 0 and
 /// start <= t / total_steps < stop.
@@ -41,17 +43,21 @@ struct PapaOptions {
 struct PapaAllOptions {
   int64_t every_epochs = 5;
   Renorm renorm = Renorm::kRepair;
+  Align align = Align::kNone;
 };
 struct Papa2Options {
   int64_t every_epochs = 5;
   Renorm renorm = Renorm::kRepair;
+  Align align = Align::kNone;
 };
 struct DartOptions {
   std::optional<int64_t> from_epoch{};  ///< none: half of training
   int64_t every_epochs = 40;
+  Align align = Align::kNone;
 };
 struct LocalSgdOptions {
   int64_t post_local_from = 0;  ///< before this step the members average after every step (post-local SGD)
+  Align align = Align::kNone;
   StepWindow when{.every_steps = 100};
 };
 struct DilocoOptions {

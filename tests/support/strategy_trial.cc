@@ -101,6 +101,7 @@ Trial RunTrial(const trainer::StrategyOptions& options, const trainer::RunShape&
               .ledgers = std::vector<comm::Ledger>(shape.members),
               .repair_targets = std::vector<std::vector<torch::Tensor>>(shape.members),
               .resets = std::vector<int>(shape.members),
+              .references = std::vector<std::vector<torch::Tensor>>(shape.members),
               .forecast = trainer::MakeStrategy(options, shape)->Predict()};
   const base::ManualClock clock;
   comm::RunInProcess(shape.members, [&](comm::Communicator& comm) {
@@ -108,8 +109,9 @@ Trial RunTrial(const trainer::StrategyOptions& options, const trainer::RunShape&
     BareMember& own = trial.members[rank];
     comm::CountingCommunicator counting(comm, clock);
     RecordingRenormaliser renormaliser(own.weights);
+    RecordingAligner aligner(own.weights);
     trainer::MemberState state{rank,           own.weights, own.moments,
-                               own.statistics, shape.slots, &renormaliser};
+                               own.statistics, shape.slots, &renormaliser, &aligner};
     const auto strategy = trainer::MakeStrategy(options, shape);
     strategy->Begin(state, comm);
     for (int64_t step = 0; step < shape.total_steps; ++step) {
@@ -124,6 +126,7 @@ Trial RunTrial(const trainer::StrategyOptions& options, const trainer::RunShape&
     trial.ledgers[rank] = counting.ledger();
     trial.repair_targets[rank] = renormaliser.targets;
     trial.resets[rank] = renormaliser.resets;
+    trial.references[rank] = aligner.references;
   });
   return trial;
 }

@@ -38,6 +38,21 @@ class RecordingRenormaliser final : public trainer::Renormaliser {
   torch::Tensor weights_;
 };
 
+/// Turns the weights around and writes down what it was to fit.
+class RecordingAligner final : public trainer::Aligner {
+ public:
+  explicit RecordingAligner(const torch::Tensor& weights) : weights_(weights) {}
+  void AlignTo(const torch::Tensor& reference) override {
+    references.push_back(reference.clone());
+    weights_.copy_(weights_.flip(0));
+  }
+
+  std::vector<torch::Tensor> references;
+
+ private:
+  torch::Tensor weights_;
+};
+
 /// What happens to a member between the exchanges of a trial.
 using OnMember = std::function<void(int64_t step, int rank, BareMember& member)>;
 struct Hooks {
@@ -50,6 +65,7 @@ struct Trial {
   std::vector<comm::Ledger> ledgers;
   std::vector<std::vector<torch::Tensor>> repair_targets;  ///< of each member, one a merge
   std::vector<int> resets;
+  std::vector<std::vector<torch::Tensor>> references;      ///< that each member was aligned to
   trainer::Forecast forecast;
 
   double mean_bytes() const;

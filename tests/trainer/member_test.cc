@@ -85,5 +85,32 @@ TEST_F(Members, AreBroughtToTheTargetByRepair) {
   EXPECT_TRUE(torch::allclose(after.slice(0, units), target.slice(0, units), 0.05, 0));
 }
 
+TEST_F(Members, AlignedToTheirOwnWeightsBeforeAShuffleOfTheUnitsAreAsBeforeToTheBit) {
+  const RunConfig config = Config();
+  Member member(config, *dataset, 0, torch::kCPU);
+  for (int64_t step = 0; step < 2; ++step) member.TrainStep(step, 0.1);  // moments and statistics are those of their units
+  const models::PermutationSpec spec = member.model().symmetry();
+  const auto clone = [](const std::vector<torch::Tensor>& tensors) {
+    std::vector<torch::Tensor> copies;
+    for (const torch::Tensor& tensor : tensors) copies.push_back(tensor.clone());
+    return copies;
+  };
+  const torch::Tensor weights = member.params().values().clone();
+  const auto moments = clone(member.optimizer().moments()), statistics = clone(member.statistics());
+  // The units of another member's place: what AlignTo does towards shuffled weights is itself a shuffle.
+  models::Permutations shuffle;
+  for (const auto& [id, size] : models::ValidateSpec(spec, models::StateOf(member.model()))) shuffle[id] = torch::arange(size - 1, -1, -1);
+  Member other(config, *dataset, 0, torch::kCPU);
+  models::LoadState(other.model(), models::ApplyPermutations(spec, shuffle, models::CloneState(models::StateOf(member.model()))));
+  member.AlignTo(other.params().values());
+  EXPECT_TRUE(torch::equal(member.params().values(), other.params().values()));
+  EXPECT_FALSE(torch::equal(member.params().values(), weights));
+  EXPECT_FALSE(torch::equal(member.optimizer().moments()[0], moments[0]));
+  member.AlignTo(weights);
+  EXPECT_TRUE(torch::equal(member.params().values(), weights));
+  for (size_t k = 0; k < moments.size(); ++k) EXPECT_TRUE(torch::equal(member.optimizer().moments()[k], moments[k]));
+  for (size_t k = 0; k < statistics.size(); ++k) EXPECT_TRUE(torch::equal(member.statistics()[k], statistics[k]));
+}
+
 }  // namespace
 }  // namespace basin::trainer

@@ -20,6 +20,7 @@ class Dart final : public Strategy {
 
   const RunShape shape_;
   const int64_t from_, every_;  // in completed epochs
+  const Align align_;
   DenseMean mean_{Carry::kState};
 };
 

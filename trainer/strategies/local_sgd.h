@@ -18,6 +18,7 @@ class LocalSgd final : public Strategy {
   const RunShape shape_;
   const StepTimes times_, every_step_;  // after every_steps; the window's every step
   const int64_t post_local_from_;
+  const Align align_;
   DenseMean mean_{Carry::kState};
 };
 

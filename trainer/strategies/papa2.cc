@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/seed.h"
+#include "trainer/strategies/align.h"
 #include "trainer/strategies/dense.h"
 #include "trainer/strategies/renorm.h"
 #include "trainer/strategies/timing.h"
@@ -63,6 +64,7 @@ void Papa2::AfterEpoch(const EpochInfo& epoch, MemberState& member,
   const comm::CountingCommunicator::Exchange exchange(comm);
   if (comm.size() == 1) return;
   const std::vector<Parents> parents = DrawParents(shape_.seed, epoch.epoch, comm.size());
+  AlignBefore(options_.align, member, comm);
   torch::Tensor target = ActivationsBefore(options_.renorm, member, comm);
   if (target.defined()) target = MeanOfParents(target, parents, comm);
   Pack(member, Carry::kState, packed_);
@@ -81,7 +83,7 @@ Forecast Papa2::Predict() const {
   const double bytes = static_cast<double>(NumCarried(shape_, Carry::kState)) * sizeof(float) +
                        static_cast<double>(activations) * sizeof(double);
   Forecast forecast =
-      Repeat({.bytes = vectors * bytes, .messages = vectors * (activations > 0 ? 2 : 1)}, merges);
+      Repeat(MeanTraffic{.bytes = vectors * bytes, .messages = vectors * (activations > 0 ? 2 : 1)} + AlignTraffic(options_.align, shape_), merges);
   forecast.bytes_stddev = bytes * std::sqrt(static_cast<double>(merges) * own * (1 - own) / ranks);
   return forecast;
 }

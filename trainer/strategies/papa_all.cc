@@ -1,5 +1,6 @@
 #include "trainer/strategies/papa_all.h"
 
+#include "trainer/strategies/align.h"
 #include "trainer/strategies/renorm.h"
 #include "trainer/strategies/timing.h"
 
@@ -13,6 +14,7 @@ void PapaAll::AfterEpoch(const EpochInfo& epoch, MemberState& member,
   if (!MergesAfterEpoch(epoch.epoch, options_.every_epochs, shape_)) return;
   const comm::CountingCommunicator::Exchange exchange(comm);
   if (comm.size() == 1) return;
+  AlignBefore(options_.align, member, comm);
   torch::Tensor target = ActivationsBefore(options_.renorm, member, comm);
   if (target.defined()) {
     comm.AllReduceSum(target);
@@ -25,7 +27,7 @@ void PapaAll::AfterEpoch(const EpochInfo& epoch, MemberState& member,
 Forecast PapaAll::Predict() const {
   const int64_t activations = NumActivations(options_.renorm, shape_);
   return Repeat(AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members) +
-                    AllReduceTraffic(activations, sizeof(double), shape_.members),
+                    AllReduceTraffic(activations, sizeof(double), shape_.members) + AlignTraffic(options_.align, shape_),
                 CountMerges(options_.every_epochs, shape_));
 }
 

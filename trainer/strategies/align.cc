@@ -1,0 +1,22 @@
+#include "trainer/strategies/align.h"
+
+#include "base/error.h"
+
+namespace basin::trainer {
+
+void AlignBefore(Align align, MemberState& member, comm::Communicator& comm) {
+  if (align == Align::kNone || comm.size() == 1) return;
+  BASIN_CHECK(member.aligner != nullptr, "a strategy aligns, but its member has nothing to do that with");
+  torch::Tensor reference = comm.rank() == 0 ? member.weights : torch::empty_like(member.weights);
+  comm.Broadcast(reference, /*root=*/0);
+  if (comm.rank() != 0) member.aligner->AlignTo(reference);
+}
+
+MeanTraffic AlignTraffic(Align align, const RunShape& shape) {
+  if (align == Align::kNone || shape.members == 1) return {};
+  // A tree hands the weights to every rank but one.
+  const double share = static_cast<double>(shape.members - 1) / shape.members;
+  return {.bytes = share * static_cast<double>(shape.num_parameters * int64_t{sizeof(float)}), .messages = share};
+}
+
+}  // namespace basin::trainer
