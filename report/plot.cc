@@ -28,6 +28,10 @@ void DrawLegend(Sheet& sheet, const Axes::Box& box, const std::vector<LegendEntr
   }
 }
 
+std::string ColourOf(const std::vector<Series>& series, size_t k) {
+  return SeriesColour(series[k].colour >= 0 ? static_cast<size_t>(series[k].colour) : k);
+}
+
 std::string PathOf(const Series& series, const Axes& axes, bool log_y) {
   std::string data;
   bool pen_down = false;
@@ -85,7 +89,7 @@ std::string LinePlot(const PlotText& text, const std::vector<Series>& series, bo
     BASIN_CHECK(series[k].x.size() == series[k].y.size(), "series ", series[k].name, " has ", series[k].x.size(), " x and ", series[k].y.size(), " y");
     x.insert(x.end(), series[k].x.begin(), series[k].x.end());
     y.insert(y.end(), series[k].y.begin(), series[k].y.end());
-    if (!series[k].name.empty()) legend.push_back({series[k].name, SeriesColour(k), series[k].dashed});
+    if (!series[k].name.empty()) legend.push_back({series[k].name, ColourOf(series, k), series[k].dashed});
   }
   // A legend that is longer than the plot makes the sheet longer, not the letters smaller.
   Sheet sheet(kWidth, std::max(kHeight, kTop + kRow * (static_cast<double>(legend.size()) + 1)));
@@ -93,7 +97,7 @@ std::string LinePlot(const PlotText& text, const std::vector<Series>& series, bo
   axes.DrawFrame(sheet, {});
   axes.DrawTitles(sheet, text.title, text.x, text.y);
   for (size_t k = 0; k < series.size(); ++k) {
-    sheet.Path(PathOf(series[k], axes, log_y), "fill=\"none\" stroke=\"" + SeriesColour(k) + "\" stroke-width=\"2\" stroke-linejoin=\"round\"" +
+    sheet.Path(PathOf(series[k], axes, log_y), "fill=\"none\" stroke=\"" + ColourOf(series, k) + "\" stroke-width=\"2\" stroke-linejoin=\"round\"" +
                                                    (series[k].dashed ? " stroke-dasharray=\"6 4\"" : ""));
   }
   DrawLegend(sheet, axes.box(), legend);

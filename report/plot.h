@@ -15,6 +15,7 @@ struct Series {
   std::string name;          ///< in the legend; empty: not there
   std::vector<double> x, y;  ///< of one length; a NaN breaks the line
   bool dashed = false;
+  int colour = -1;           ///< of the palette; lines that belong together may share one. -1: the series' number
 };
 /// Lines over common axes. log_y: values that are not positive break the line.
 std::string LinePlot(const PlotText& text, const std::vector<Series>& series, bool log_y = false);

@@ -83,6 +83,20 @@ std::vector<double> Ticks(double low, double high, int wanted) {
   return ticks;
 }
 
+std::vector<double> LogTicks(double low, double high) {
+  const double first = std::floor(std::log10(low)), last = std::ceil(std::log10(high));
+  const bool few = last - first <= 3;
+  const double step = std::max(1.0, std::ceil((last - first) / 8));  // of the exponent
+  std::vector<double> ticks;
+  for (double exponent = first; exponent <= last; exponent += step) {
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      const double tick = factor * std::pow(10, exponent);
+      if ((few || factor == 1) && tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) ticks.push_back(tick);
+    }
+  }
+  return ticks;
+}
+
 Sheet::Sheet(double width, double height) : width_(width), height_(height) {}
 
 void Sheet::Line(double x1, double y1, double x2, double y2, const std::string& attributes) {
@@ -129,13 +143,7 @@ double Axes::Y(double value) const {
 }
 
 void Axes::DrawFrame(Sheet& sheet, const Parts& parts) const {
-  std::vector<double> y_ticks;
-  if (y_.log) {
-    for (const double power : Ticks(std::log10(y_.low), std::log10(y_.high), 6)) y_ticks.push_back(std::pow(10, power));
-  } else {
-    y_ticks = Ticks(y_.low, y_.high, 6);
-  }
-  for (const double tick : y_ticks) {
+  for (const double tick : y_.log ? LogTicks(y_.low, y_.high) : Ticks(y_.low, y_.high, 6)) {
     sheet.Line(box_.left, Y(tick), parts.lines ? box_.right : box_.left - 4, Y(tick), parts.lines ? "class=\"faint\"" : "class=\"ink\"");
     sheet.Text(box_.left - 6, Y(tick) + 4, Label(tick), "end");
   }

@@ -23,6 +23,8 @@ std::string InkOn(double share);
 
 /// Round numbers in [low, high], about `wanted` of them; steps of 1, 2 or 5 times a power of ten.
 std::vector<double> Ticks(double low, double high, int wanted);
+/// Of a logarithmic axis, 0 < low < high: powers of ten, with 2 and 5 times them where there would be few.
+std::vector<double> LogTicks(double low, double high);
 
 /// Grows by elements; coordinates in pixels from the upper left corner.
 class Sheet {

@@ -24,8 +24,9 @@ base::Json AnalyzeFiles(const RunConfig& config, const std::vector<std::filesyst
   Workshop shop(config);
   std::vector<models::StateDict> networks;
   for (const auto& file : files) {
-    networks.push_back(models::ReadState(file));
-    shop.Load(networks.back(), file.string());  // refuses what is not of the configured kind
+    shop.Load(models::ReadState(file), file.string());  // refuses what is not of the configured kind
+    // In the network's order: a file's may be alphabetical.
+    networks.push_back(models::CloneState(models::StateOf(*shop.model)));
   }
   const auto comm = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, config.comm.timeout);
   const TaskShare share = ByRank(*comm);

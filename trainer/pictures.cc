@@ -52,7 +52,7 @@ std::vector<Picture> OfSingular(const base::Json& json) {
     const base::Json& layer = layers[shown > 1 ? k * (layers.size() - 1) / (shown - 1) : 0];
     for (const char* side : {"a", "b"}) {
       const auto values = layer[std::string("values_") + side].get<std::vector<double>>();
-      spectra.push_back({layer["name"].get<std::string>() + ' ' + side, Counting(values.size()), values, /*dashed=*/*side == 'b'});
+      spectra.push_back({layer["name"].get<std::string>() + ' ' + side, Counting(values.size()), values, /*dashed=*/*side == 'b', static_cast<int>(k)});
     }
   }
   std::vector<report::Bar> bars;
@@ -105,7 +105,8 @@ std::vector<Picture> OfPlane(const base::Json& json) {
 std::string CurvePlot(const std::vector<const PairCurve*>& curves, const std::string& title, const std::string& y, double merge::PathPoint::*field) {
   std::vector<Series> series;
   for (const PairCurve* curve : curves) {
-    Series line{.name = curve->split + (curve->renorm == "none" ? "" : ", " + curve->renorm), .dashed = curve->renorm == "none"};
+    // A colour a split; the network as it is dashed beside the mended one.
+    Series line{.name = curve->split + ", " + curve->renorm, .dashed = curve->renorm == "none", .colour = curve->split == "train" ? 0 : 1};
     for (const merge::PathPoint& point : curve->points) {
       line.x.push_back(point.lambda);
       line.y.push_back(point.*field);

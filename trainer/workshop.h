@@ -1,7 +1,8 @@
-// What the commands on finished models work with: data, an empty network of the configured kind, how to measure it.
+// Data, an empty network of the configured kind, and how to measure it: what work on finished models needs.
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "data/registry.h"
 #include "models/state_dict.h"
@@ -10,13 +11,14 @@
 
 namespace basin::trainer {
 
-/// Borrows the configuration. On the CPU.
+/// Borrows the configuration. ConfigError or DataError when data and network do not go together.
 struct Workshop {
   explicit Workshop(const RunConfig& run)
       : config(run), dataset(data::LoadDataset(run.data)), bench{*dataset, run.evaluate, torch::kCPU, run.seed} {
     CheckAgainstData(config, *dataset);
     model = MakeClassifier(config, *dataset);
   }
+  /// DataError naming `source` when it is not a state of the configured network.
   void Load(const models::StateDict& state, const std::string& source) { models::LoadState(*model, state, source); }
 
   const RunConfig& config;

@@ -114,6 +114,12 @@ TEST(Ticks, AreRoundNumbersWithin) {
   EXPECT_EQ(Ticks(2, 2, 5).size(), 1U);
 }
 
+TEST(LogTicks, ArePowersOfTenAndMoreWhereTheyAreFew) {
+  EXPECT_THAT(LogTicks(0.04, 6), testing::Pointwise(testing::DoubleNear(1e-12), {0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0}));
+  EXPECT_THAT(LogTicks(1e-5, 1), testing::Pointwise(testing::DoubleNear(1e-12), {1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0}));
+  EXPECT_LE(LogTicks(1e-24, 1).size(), 10U);
+}
+
 TEST(Svg, ColoursRunFromDarkToLightAndInkCanBeRead) {
   EXPECT_EQ(ScaleColour(0), "#440154");
   EXPECT_EQ(ScaleColour(1), "#fde725");
