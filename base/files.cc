@@ -1,12 +1,15 @@
 #include "base/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -57,12 +60,21 @@ fs::path FolderOf(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+constexpr std::string_view kTemporary = ".tmp.";
+
 // Unique in this process by the counter and on this host by the process id.
 fs::path TemporaryNameFor(const fs::path& path) {
   static std::atomic<uint64_t> counter{0};
   fs::path name = path;
-  name += Text(".tmp.", ::getpid(), ".", counter.fetch_add(1));
+  name += Text(kTemporary, ::getpid(), ".", counter.fetch_add(1));
   return name;
+}
+
+// Whether the file is ours to write: locked, and still there. Where the file system has no locks, everybody's.
+bool Claim(int descriptor) {
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;
+  struct stat status {};
+  return ::fstat(descriptor, &status) == 0 && status.st_nlink > 0;
 }
 
 }  // namespace
@@ -81,18 +93,29 @@ void SyncFolder(const fs::path& folder) {
   }
 }
 
-AtomicFile::AtomicFile(fs::path path)
-    : path_(std::move(path)), hash_(XXH64_createState()) {
-  XXH64_reset(hash_.get(), 0);
+Hash64Stream::Hash64Stream() : state_(XXH64_createState()) { Reset(); }
+void Hash64Stream::Free::operator()(XXH64_state_s* state) const { XXH64_freeState(state); }
+void Hash64Stream::Reset() { XXH64_reset(state_.get(), 0); }
+void Hash64Stream::Update(std::span<const std::byte> bytes) { XXH64_update(state_.get(), bytes.data(), bytes.size()); }
+uint64_t Hash64Stream::digest() const { return XXH64_digest(state_.get()); }
+
+AtomicFile::AtomicFile(fs::path path, Hashing hashing) : path_(std::move(path)) {
+  if (hashing == Hashing::kWhole) hash_.emplace();
   if (!path_.has_filename())
     throw DataError(Text("cannot write '", path_.string(), "': it names no file"));
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
-  do {  // a killed process, or one on another host, may have left or hold this very name: take the
-        // next
+  for (;;) {
     temporary_ = TemporaryNameFor(path_);
     descriptor_ = ::open(temporary_.c_str(), kFlags, 0666);
-  } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
-  if (descriptor_ < 0) ThrowSystem("create", path_, errno);
+    if (descriptor_ >= 0 && Claim(descriptor_)) return;
+    // A killed process, or one on another host, may have left or hold this very name, and one that looks for abandoned
+    // files may have been quicker than our lock: take the next name.
+    if (descriptor_ >= 0) {
+      ::close(std::exchange(descriptor_, -1));
+    } else if (errno != EEXIST && errno != EINTR) {
+      ThrowSystem("create", path_, errno);
+    }
+  }
 }
 
 AtomicFile::~AtomicFile() {
@@ -100,29 +123,54 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::Write(std::span<const std::byte> bytes) {
+void AtomicFile::Reserve(int64_t num_bytes) {
   BASIN_CHECK(descriptor_ >= 0, path_.string(), " is already committed");
-  // In pieces that go to the disk at once: else a large file would lie in memory until the sync, and
-  // only then the disk would begin.
-  constexpr size_t kPiece = size_t{16} << 20;
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kPiece));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) ThrowSystem("write", path_, errno);
-    if (bytes.size() > kPiece) {
-      ::sync_file_range(descriptor_, bytes_, written, SYNC_FILE_RANGE_WRITE);  // a hint; it may fail
-    }
-    XXH64_update(hash_.get(), bytes.data(), static_cast<size_t>(written));
-    bytes_ += written;
-    bytes = bytes.subspan(static_cast<size_t>(written));
+  // The length stays what was written: a reader of the temporary sees no zeros.
+  while (::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, bytes_, num_bytes) != 0) {
+    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) ThrowSystem(Text("set ", num_bytes, " bytes aside for"), path_, errno);
+    if (errno != EINTR) return;
   }
 }
 
-void AtomicFile::FreeHash::operator()(XXH64_state_s* state) const { XXH64_freeState(state); }
+// In pieces that go to the disk at once: else a large file would lie in memory until the sync, and only then the disk
+// would begin.
+constexpr size_t kSyncPiece = size_t{16} << 20;
 
-FileDigest AtomicFile::digest() const {
-  return {.bytes = bytes_, .hash = XXH64_digest(hash_.get())};
+void AtomicFile::WriteParts(std::span<const std::span<const std::byte>> parts) {
+  BASIN_CHECK(descriptor_ >= 0, path_.string(), " is already committed");
+  constexpr size_t kMaxParts = 64;
+  for (size_t done = 0; !parts.empty();) {  // bytes of the first part that are written already
+    std::array<iovec, kMaxParts> pieces;
+    size_t count = 0, wanted = 0;
+    for (; count < std::min(parts.size(), kMaxParts) && wanted < kSyncPiece; ++count) {
+      const auto rest = count == 0 ? parts[0].subspan(done) : parts[count];
+      pieces[count] = {const_cast<std::byte*>(rest.data()), std::min(rest.size(), kSyncPiece - wanted)};
+      wanted += pieces[count].iov_len;
+    }
+    const ssize_t written = ::writev(descriptor_, pieces.data(), static_cast<int>(count));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) ThrowSystem("write", path_, errno);
+    for (size_t left = static_cast<size_t>(written); !parts.empty();) {
+      const auto part = parts[0].subspan(done).first(std::min(left, parts[0].size() - done));
+      if (hash_) hash_->Update(part);
+      done += part.size();
+      left -= part.size();
+      if (done < parts[0].size()) break;
+      parts = parts.subspan(1);
+      done = 0;
+    }
+    Written(static_cast<size_t>(written));
+  }
 }
+
+void AtomicFile::Written(size_t num_bytes) {
+  bytes_ += static_cast<int64_t>(num_bytes);
+  if (bytes_ - begun_to_sync_ < static_cast<int64_t>(kSyncPiece)) return;
+  ::sync_file_range(descriptor_, begun_to_sync_, bytes_ - begun_to_sync_, SYNC_FILE_RANGE_WRITE);  // a hint; it may fail
+  begun_to_sync_ = bytes_;
+}
+
+FileDigest AtomicFile::digest() const { return {.bytes = bytes_, .hash = hash_ ? hash_->digest() : 0}; }
 
 void AtomicFile::Write(std::string_view text) {
   Write(std::as_bytes(std::span(text.data(), text.size())));
@@ -136,6 +184,21 @@ void AtomicFile::Commit() {
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) ThrowSystem("put into place", path_, errno);
   temporary_.clear();
   SyncFolder(FolderOf(path_));
+}
+
+std::string NameOfTemporary(std::string_view name) {
+  const size_t at = name.rfind(kTemporary);
+  if (at == std::string_view::npos || at == 0) return {};
+  const std::string_view numbers = name.substr(at + kTemporary.size());
+  const bool ours = !numbers.empty() && numbers.find_first_not_of("0123456789.") == std::string_view::npos;
+  return ours ? std::string(name.substr(0, at)) : std::string();
+}
+
+bool RemoveAbandoned(const fs::path& temporary) {
+  const Descriptor file(::open(temporary.c_str(), O_RDWR | O_CLOEXEC));
+  // Its writer holds the lock as long as it lives, so who gets it is alone with the file.
+  if (file.get() < 0 || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return false;
+  return ::unlink(temporary.c_str()) == 0;
 }
 
 void WriteFileAtomically(const fs::path& path, std::string_view content) {

@@ -1,18 +1,19 @@
-// What it costs to average at the coordinator: all members stream their weights to it over the loopback at once, beside
-// the same bytes through bare TCP sockets; then the average, and the memory of the coordinator's process. It is a
-// process of its own here, as basin-coordinator is. The receiver of the bare sockets drops what it reads; a second one
-// hashes, writes and syncs it, as the coordinator does.
+// What it costs to average at the coordinator: all members stream their weights to it over the loopback at once; then
+// the average, its way back, and the memory of the coordinator's process. It is a process of its own here, as
+// basin-coordinator is. Beside it, in each round, the same files through bare sockets (bench/bare_sockets.h) that are
+// dropped, checked, and kept.
+//
+// Seconds depend on what else runs on the machine; so the last lines are medians of ratios within a round, and of the
+// time on the processor, of both ends together, a byte.
 //   bench_coordinator_average [--members 8] [--megabytes 400] [--folder FOLDER] [--rounds 1]
-#include <arpa/inet.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -23,6 +24,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/safetensors.h"
+#include "bench/bare_sockets.h"
 #include "bench/measure.h"
 #include "coordinator/client.h"
 #include "coordinator/server.h"
@@ -32,7 +34,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Seconds = std::chrono::duration<double>;
-constexpr size_t kPiece = 512 << 10;
 
 /// A field of /proc/PID/status in MB.
 double MegabytesOf(pid_t process, const std::string& field) {
@@ -41,6 +42,25 @@ double MegabytesOf(pid_t process, const std::string& field) {
     if (line.starts_with(field + ":")) return std::stod(line.substr(field.size() + 1)) / 1024;
   }
   return 0;
+}
+
+/// Of all threads of a process, in seconds.
+double ProcessorSeconds(pid_t process) {
+  clockid_t clock{};
+  timespec time{};
+  BASIN_CHECK(::clock_getcpuclockid(process, &clock) == 0 && ::clock_gettime(clock, &time) == 0);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+/// How long something took, and the time that this process and the other end spent on the processor.
+struct Cost {
+  double seconds = 0, processor = 0;
+};
+Cost CostOf(pid_t other, const std::function<void()>& work) {
+  const auto spent = [other] { return ProcessorSeconds(::getpid()) + ProcessorSeconds(other); };
+  const double processor = spent(), start = Now();
+  work();
+  return {Now() - start, spent() - processor};
 }
 
 /// The coordinator in a child process. The fork comes before gRPC starts.
@@ -103,80 +123,122 @@ class PeakAnon {
   std::thread thread_;
 };
 
-double TimeOf(const std::function<void()>& work) {
-  const double start = Now();
-  work();
-  return Now() - start;
-}
-
-/// work(k) for k < count, each on a thread.
-void AtOnce(int count, const std::function<void(int)>& work) {
-  std::vector<std::thread> threads;
-  for (int k = 0; k < count; ++k) threads.emplace_back([&, k] { work(k); });
-  for (std::thread& thread : threads) thread.join();
-}
-
-/// The receiving end of bare sockets, in a child process too: one thread a connection, until all have ended.
-class Sink {
- public:
-  /// Drops what comes, or keeps it in files of `folder`.
-  explicit Sink(int connections, const fs::path& folder = {}) : listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    to_.sin_family = AF_INET;
-    to_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof to_;
-    BASIN_CHECK(::bind(listener_, reinterpret_cast<sockaddr*>(&to_), size) == 0 && ::listen(listener_, 64) == 0);
-    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&to_), &size);
-    process_ = ::fork();
-    BASIN_CHECK(process_ >= 0);
-    if (process_ > 0) return;
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    AtOnce(connections, [&](int k) {
-      const int from = ::accept(listener_, nullptr, nullptr);
-      std::vector<std::byte> buffer(kPiece);
-      std::unique_ptr<base::AtomicFile> file;
-      if (!folder.empty()) file = std::make_unique<base::AtomicFile>(folder / Text("bare", k));
-      for (ssize_t size; (size = ::recv(from, buffer.data(), kPiece, 0)) > 0;) {
-        if (file != nullptr) file->Write(std::span(buffer).first(static_cast<size_t>(size)));
-      }
-      if (file != nullptr) file->Commit();
-      BASIN_CHECK(::send(from, "x", 1, MSG_NOSIGNAL) == 1);  // all of it is here
-      ::close(from);
-    });
-    ::_exit(0);
-  }
-  ~Sink() {
-    ::kill(process_, SIGKILL);
-    ::waitpid(process_, nullptr, 0);
-    ::close(listener_);
-  }
-  Sink(const Sink&) = delete;
-  Sink& operator=(const Sink&) = delete;
-
-  void Send(const fs::path& path) const {
-    const base::MappedFile file(path);
-    const int to = ::socket(AF_INET, SOCK_STREAM, 0);
-    BASIN_CHECK(::connect(to, reinterpret_cast<const sockaddr*>(&to_), sizeof to_) == 0);
-    for (auto rest = file.bytes(); !rest.empty();) {
-      const ssize_t sent = ::send(to, rest.data(), std::min(rest.size(), kPiece), MSG_NOSIGNAL);
-      BASIN_CHECK(sent > 0);
-      rest = rest.subspan(static_cast<size_t>(sent));
-    }
-    ::shutdown(to, SHUT_WR);
-    char answer = 0;
-    BASIN_CHECK(::recv(to, &answer, 1, 0) == 1);
-    ::close(to);
-  }
-
- private:
-  const int listener_;
-  sockaddr_in to_{};
-  pid_t process_ = -1;
+/// What all rounds share.
+struct Trial {
+  std::vector<fs::path> files;
+  fs::path folder;
+  double gigabytes = 0;  // of all files
+  int members() const { return static_cast<int>(files.size()); }
 };
 
-double BareSeconds(const std::vector<fs::path>& files, const fs::path& keep_in) {
-  const auto count = static_cast<int>(files.size());
-  const Sink sink(count, keep_in);
-  return TimeOf([&] { AtOnce(count, [&](int k) { sink.Send(files[k]); }); });
+/// Of one round. Trivially copyable: a child process hands it over through a pipe.
+struct Round {
+  std::array<Cost, 3> bare{};  // by Care
+  Cost sent{};
+  double average_s = 0, fetched_s = 0;
+  double sending_mb = 0, anon_mb = 0, peak_mb = 0;  // RssAnon while sending and at all; VmHWM
+};
+
+Cost SendBare(const Trial& trial, Care care) {
+  const BareSockets sockets(trial.members(), care, trial.folder);
+  const Cost cost = CostOf(sockets.process(), [&] { AtOnce(trial.members(), [&](int k) { sockets.Send(trial.files[k]); }); });
+  for (int k = 0; k < trial.members(); ++k) fs::remove(trial.folder / Text("bare", k));
+  return cost;
+}
+
+void SendToCoordinator(const Trial& trial, const Coordinator& coordinator, Round& round) {
+  const PeakAnon anon(coordinator.process());
+  std::vector<std::unique_ptr<coordinator::Client>> clients(trial.files.size());
+  AtOnce(trial.members(), [&](int k) {
+    clients[k] = std::make_unique<coordinator::Client>(
+        coordinator::ClientOptions{.address = coordinator.address(),
+                                   .member = k,
+                                   .token = "bench",
+                                   .settings = {.members = trial.members(), .timeout_s = 60}});
+    clients[k]->Progress({.phase = coordinator::Phase::kFinish});
+  });
+  round.sent = CostOf(coordinator.process(), [&] {
+    AtOnce(trial.members(), [&](int k) { clients[k]->SendWeights(trial.files[k], Seconds(600)); });
+  });
+  round.sending_mb = anon.megabytes();
+  coordinator::AverageJob job{.name = "average.safetensors"};
+  for (int k = 0; k < trial.members(); ++k) job.members.push_back(k);
+  round.average_s = CostOf(coordinator.process(), [&] { clients[0]->Average(job, Seconds(600)); }).seconds;
+  round.fetched_s = CostOf(coordinator.process(), [&] {
+                      clients[0]->FetchWeights(job.name, trial.folder / "fetched", Seconds(600));
+                    }).seconds;
+  round.anon_mb = anon.megabytes();
+  round.peak_mb = MegabytesOf(coordinator.process(), "VmHWM");
+  for (const auto& client : clients) client->Leave(coordinator::LeaveKind::kDone, "bench");
+}
+
+Round Play(const Trial& trial) {
+  Round round;
+  for (const Care care : {Care::kDropped, Care::kChecked, Care::kKept})
+    round.bare[static_cast<size_t>(care)] = SendBare(trial, care);
+  const fs::path folder = trial.folder / "coordinator";
+  fs::create_directories(folder);
+  // Everything with gRPC in this process happens in a child, so that the next round may fork again.
+  const Coordinator coordinator(folder);
+  std::array<int, 2> result{};
+  BASIN_CHECK(::pipe(result.data()) == 0);
+  const pid_t child = ::fork();
+  BASIN_CHECK(child >= 0);
+  if (child == 0) {
+    SendToCoordinator(trial, coordinator, round);
+    BASIN_CHECK(::write(result[1], &round, sizeof round) == sizeof round);
+    ::_exit(0);
+  }
+  ::close(result[1]);
+  BASIN_CHECK(::read(result[0], &round, sizeof round) == sizeof round, "a client failed; its output says why");
+  ::close(result[0]);
+  ::waitpid(child, nullptr, 0);
+  fs::remove_all(folder);
+  fs::remove(trial.folder / "fetched");
+  return round;
+}
+
+constexpr std::array kNames{"bare, dropped", "bare, checked", "bare, kept"};
+
+void Print(const Trial& trial, const Round& round) {
+  const auto line = [&](const char* name, const Cost& cost) {
+    std::printf("%-16s %6.2f s  %5.2f GB/s  %5.2f ns of processor a byte\n", name, cost.seconds,
+                trial.gigabytes / cost.seconds, cost.processor / trial.gigabytes);
+  };
+  for (size_t care = 0; care < kNames.size(); ++care) line(kNames[care], round.bare[care]);
+  line("to coordinator", round.sent);
+  std::printf("average %.2f s (%.2f GB/s of inputs), fetch of it %.2f s; RssAnon at most %.0f MB while sending, %.0f MB "
+              "at all; VmHWM %.0f MB (with mapped files)\n\n",
+              round.average_s, trial.gigabytes / round.average_s, round.fetched_s, round.sending_mb, round.anon_mb,
+              round.peak_mb);
+  std::fflush(stdout);
+}
+
+double MedianOf(const std::vector<Round>& rounds, const std::function<double(const Round&)>& value) {
+  std::vector<double> values;
+  for (const Round& round : rounds) values.push_back(value(round));
+  return Median(std::move(values));
+}
+
+void PrintMedians(const Trial& trial, const std::vector<Round>& rounds) {
+  std::printf("medians of %zu rounds, %d x %.0f MB:\n", rounds.size(), trial.members(),
+              1000 * trial.gigabytes / trial.members());
+  const auto line = [&](const char* name, const std::function<Cost(const Round&)>& cost) {
+    std::printf("%-16s %5.2f GB/s  %5.2f ns of processor a byte", name,
+                MedianOf(rounds, [&](const Round& round) { return trial.gigabytes / cost(round).seconds; }),
+                MedianOf(rounds, [&](const Round& round) { return cost(round).processor / trial.gigabytes; }));
+  };
+  for (size_t care = 0; care < kNames.size(); ++care) {
+    line(kNames[care], [&](const Round& round) { return round.bare[care]; });
+    std::printf("; the coordinator has %.0f %% of its speed, %.0f %% by time on the processor\n",
+                100 * MedianOf(rounds, [&](const Round& r) { return r.bare[care].seconds / r.sent.seconds; }),
+                100 * MedianOf(rounds, [&](const Round& r) { return r.bare[care].processor / r.sent.processor; }));
+  }
+  line("to coordinator", [](const Round& round) { return round.sent; });
+  double anon_mb = 0;
+  for (const Round& round : rounds) anon_mb = std::max(anon_mb, round.anon_mb);
+  std::printf("; average %.2f GB/s of inputs; RssAnon at most %.0f MB\n",
+              MedianOf(rounds, [&](const Round& round) { return trial.gigabytes / round.average_s; }), anon_mb);
 }
 
 /// A network of ten equal tensors.
@@ -196,58 +258,15 @@ int Main(int argc, char** argv) {
   const int members = std::stoi(options.Get("--members", "8"));
   const int64_t megabytes = std::stoll(options.Get("--megabytes", "400"));
   const base::TemporaryFolder temporary;
-  const fs::path folder = options.Get("--folder", temporary.path().string());
-  std::vector<fs::path> files;
-  for (int k = 0; k < members; ++k) WriteMember(files.emplace_back(folder / Text("sent", k)), k, megabytes);
-  const double gigabytes = static_cast<double>(members * megabytes) / 1000;
-  for (int round = 0; round < std::stoi(options.Get("--rounds", "1")); ++round) {
-    const double bare_s = BareSeconds(files, {});
-    std::printf("bare sockets:  %6.2f s  %5.2f GB/s\n", bare_s, gigabytes / bare_s);
-    const double kept_s = BareSeconds(files, folder);
-    std::printf("bare, to disk: %6.2f s  %5.2f GB/s\n", kept_s, gigabytes / kept_s);
-    std::fflush(stdout);
-    for (int k = 0; k < members; ++k) fs::remove(folder / Text("bare", k));
-    // Everything with gRPC in this process happens in a child, so that the next round may fork again.
-    fs::create_directories(folder / "coordinator");
-    const Coordinator coordinator(folder / "coordinator");
-    const pid_t child = ::fork();
-    BASIN_CHECK(child >= 0);
-    if (child == 0) {
-      const PeakAnon anon(coordinator.process());
-      std::vector<std::unique_ptr<coordinator::Client>> clients(static_cast<size_t>(members));
-      AtOnce(members, [&](int k) {
-        clients[k] = std::make_unique<coordinator::Client>(
-            coordinator::ClientOptions{.address = coordinator.address(),
-                                       .member = k,
-                                       .token = "bench",
-                                       .settings = {.members = members, .timeout_s = 60}});
-        clients[k]->Progress({.phase = coordinator::Phase::kFinish});
-      });
-      const double sent_s =
-          TimeOf([&] { AtOnce(members, [&](int k) { clients[k]->SendWeights(files[k], Seconds(600)); }); });
-      std::printf(
-          "to coordinator:%6.2f s  %5.2f GB/s  %.0f %% of the bare sockets, %.0f %% of those to disk; RssAnon at most "
-          "%.0f MB\n",
-          sent_s, gigabytes / sent_s, 100 * bare_s / sent_s, 100 * kept_s / sent_s, anon.megabytes());
-      coordinator::AverageJob job{.name = "average.safetensors"};
-      for (int k = 0; k < members; ++k) job.members.push_back(k);
-      const double average_s = TimeOf([&] { clients[0]->Average(job, Seconds(600)); });
-      std::printf(
-          "average:       %6.2f s  %5.2f GB/s of inputs; RssAnon at most %.0f MB, VmHWM %.0f MB (with mapped files)\n",
-          average_s, gigabytes / average_s, anon.megabytes(), MegabytesOf(coordinator.process(), "VmHWM"));
-      const double fetched_s = TimeOf([&] { clients[0]->FetchWeights(job.name, folder / "fetched", Seconds(600)); });
-      std::printf("fetch of it:   %6.2f s  %5.2f GB/s\n", fetched_s, static_cast<double>(megabytes) / 1000 / fetched_s);
-      std::fflush(stdout);
-      for (const auto& client : clients) client->Leave(coordinator::LeaveKind::kDone, "bench");
-      ::_exit(0);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    BASIN_CHECK(status == 0, "a client failed; its output says why");
-    fs::remove_all(folder / "coordinator");
-    fs::remove(folder / "fetched");
-  }
-  for (const fs::path& file : files) fs::remove(file);
+  Trial trial{.files = {},
+              .folder = options.Get("--folder", temporary.path().string()),
+              .gigabytes = static_cast<double>(members * megabytes) / 1000};
+  for (int k = 0; k < members; ++k) WriteMember(trial.files.emplace_back(trial.folder / Text("sent", k)), k, megabytes);
+  std::vector<Round> rounds;
+  for (int round = 0; round < std::stoi(options.Get("--rounds", "1")); ++round)
+    Print(trial, rounds.emplace_back(Play(trial)));
+  PrintMedians(trial, rounds);
+  for (const fs::path& file : trial.files) fs::remove(file);
   return 0;
 }
 

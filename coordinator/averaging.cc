@@ -114,7 +114,8 @@ AverageProgress Averaging::Make(const AverageJob& job) {
         work(at, std::min(end, at + grain));
       }
     };
-    store_.Adopt(job.name, base::AverageSafetensors(inputs, store_.PathOf(job.name), OptionsOf(job), {}, for_blocks));
+    base::AverageSafetensors(inputs, store_.PathOf(job.name), OptionsOf(job), {}, for_blocks);
+    store_.Adopt(job.name);
     return {Stage::kDone, Text(job.name, " is made of ", job.members.size(), " members")};
   } catch (const std::exception& failure) {
     return {Stage::kFailed, Text("cannot make ", job.name, ": ", failure.what())};

@@ -56,6 +56,9 @@ grpc::ChannelArguments ChannelSettings(const Tls& tls) {
   // Chunks of weights in few frames, not in hundreds.
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kMaxMessageBytes);
+  // As the coordinator's own (server.cc).
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 2 * kMaxMessageBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   if (!tls.server_name.empty()) arguments.SetSslTargetNameOverride(tls.server_name);
   return arguments;
 }

@@ -1,11 +1,12 @@
 // The client's part of a run's end: weights and averages.
 #include <algorithm>
 #include <memory>
-#include <span>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "coordinator/chunk.h"
 #include "coordinator/client.h"
 #include "coordinator/client_calls.h"
 #include "coordinator/limits.h"
@@ -14,14 +15,34 @@
 namespace basin::coordinator {
 namespace {
 
+// The generated stub's methods, but with messages that copy no payload.
+std::unique_ptr<grpc::ClientWriter<Chunk>> SendChunks(Connection& connection, grpc::ClientContext& context,
+                                                      v1::WeightsReceipt& receipt) {
+  static const grpc::internal::RpcMethod kMethod("/basin.coordinator.v1.Coordinator/SendWeights",
+                                                 grpc::internal::RpcMethod::CLIENT_STREAMING);
+  return std::unique_ptr<grpc::ClientWriter<Chunk>>(
+      grpc::internal::ClientWriterFactory<Chunk>::Create(&connection.channel(), kMethod, &context, &receipt));
+}
+
+std::unique_ptr<grpc::ClientReader<Chunk>> FetchChunks(Connection& connection, grpc::ClientContext& context,
+                                                       const v1::WeightsQuery& query) {
+  static const grpc::internal::RpcMethod kMethod("/basin.coordinator.v1.Coordinator/FetchWeights",
+                                                 grpc::internal::RpcMethod::SERVER_STREAMING);
+  return std::unique_ptr<grpc::ClientReader<Chunk>>(
+      grpc::internal::ClientReaderFactory<Chunk>::Create(&connection.channel(), kMethod, &context, query));
+}
+
 /// A file on its way to the coordinator, over as many connections as it takes.
 class Sending {
  public:
-  Sending(Connection& connection, const std::filesystem::path& path) : connection_(connection), file_(path) {
+  Sending(Connection& connection, const std::filesystem::path& path)
+      : connection_(connection),
+        file_(std::make_shared<const base::MappedFile>(path)),
+        pieces_(PieceHashes::Of(file_->bytes())) {
     header_.set_name(MemberWeightsName(connection.options().member));
     *header_.mutable_caller() = ToWire(connection.caller());
-    header_.set_total_bytes(static_cast<int64_t>(file_.bytes().size()));
-    header_.set_total_hash(base::Hash64(file_.bytes()));
+    header_.set_total_bytes(pieces_.digest().bytes);
+    header_.set_total_hash(pieces_.digest().hash);
   }
 
   grpc::Status Attempt(const Deadline& until) {
@@ -48,24 +69,25 @@ class Sending {
   grpc::Status Stream(const Deadline& until) {
     grpc::ClientContext context;
     SetDeadline(context, until.left_s());
-    const auto held = static_cast<size_t>(std::clamp<int64_t>(receipt_.held_bytes(), 0, header_.total_bytes()));
-    const auto writer = connection_.stub().SendWeights(&context, &receipt_);
-    v1::WeightsChunk chunk = header_;
-    for (auto rest = file_.bytes().subspan(held); !rest.empty();) {
-      const auto piece = rest.first(std::min(kMaxChunkBytes, rest.size()));
-      chunk.set_offset(static_cast<int64_t>(file_.bytes().size() - rest.size()));
-      chunk.set_hash(base::Hash64(piece));
-      chunk.set_data(piece.data(), piece.size());
+    const int64_t total = header_.total_bytes(), held = std::clamp<int64_t>(receipt_.held_bytes(), 0, total);
+    const auto writer = SendChunks(connection_, context, receipt_);
+    Chunk chunk;
+    chunk.head = header_;
+    for (int64_t at = held; at < total; at += static_cast<int64_t>(chunk.data_bytes())) {
+      if (at > held) chunk.head.Clear();
+      const Piece piece = PieceAt(file_->bytes(), pieces_.hashes(), at);
+      chunk.head.set_offset(at);
+      chunk.head.set_hash(piece.hash);
+      chunk.SetData(piece.bytes, file_);
       if (!writer->Write(chunk)) break;
-      if (chunk.has_caller()) chunk = {};
-      rest = rest.subspan(piece.size());
     }
     writer->WritesDone();
     return writer->Finish();
   }
 
   Connection& connection_;
-  const base::MappedFile file_;
+  const std::shared_ptr<const base::MappedFile> file_;
+  const PieceHashes pieces_;
   v1::WeightsChunk header_;
   v1::WeightsReceipt receipt_;
 };
@@ -80,14 +102,14 @@ class Fetching {
   }
 
   grpc::Status Attempt(const Deadline& until) {
-    if (file_ == nullptr) file_ = std::make_unique<base::AtomicFile>(to_);
-    query_.set_offset(file_->digest().bytes);
+    if (file_ == nullptr) file_ = std::make_unique<base::AtomicFile>(to_, base::AtomicFile::Hashing::kNone);
+    query_.set_offset(held());
     grpc::ClientContext context;
     SetDeadline(context, until.left_s());
-    const auto reader = connection_.stub().FetchWeights(&context, query_);
+    const auto reader = FetchChunks(connection_, context, query_);
     std::string problem;
     try {
-      v1::WeightsChunk chunk;
+      Chunk chunk;
       while (problem.empty() && reader->Read(&chunk)) problem = Take(chunk);
     } catch (...) {  // the disk is full, say
       context.TryCancel();
@@ -100,28 +122,34 @@ class Fetching {
       // A file of another size may have taken the place of the one that was begun.
       if (status.error_code() != grpc::StatusCode::INVALID_ARGUMENT || query_.offset() == 0) return status;
       problem = status.error_message();
-    } else if (problem.empty() && file_->digest() == whole_) {
+    } else if (problem.empty() && IsWhole() && pieces_->digest() == whole_) {
       return grpc::Status::OK;
     }
-    if (!problem.empty() || file_->digest().bytes >= whole_.bytes) file_.reset();  // its bytes are of no use
+    if (!problem.empty() || IsWhole()) file_.reset();  // its bytes are of no use
     return Passing(problem.empty() ? "the file did not arrive as a whole" : problem);
   }
   void Commit() { file_->Commit(); }
 
  private:
+  int64_t held() const { return file_->digest().bytes; }
+  bool IsWhole() const { return whole_.bytes > 0 && held() == whole_.bytes; }
+
   /// Why the chunk is not what was asked for; empty: it was taken.
-  std::string Take(const v1::WeightsChunk& chunk) {
-    const int64_t held = file_->digest().bytes;
-    if (chunk.total_bytes() > 0) {
-      const base::FileDigest whole{chunk.total_bytes(), chunk.total_hash()};
-      if (held > 0 && whole != whole_) return "another file took its place meanwhile";
+  std::string Take(const Chunk& chunk) {
+    if (chunk.head.total_bytes() > 0) {
+      const base::FileDigest whole{chunk.head.total_bytes(), chunk.head.total_hash()};
+      if (held() > 0 && whole != whole_) return "another file took its place meanwhile";
       whole_ = whole;
+      if (held() == 0) {
+        pieces_.emplace(whole_.bytes);
+        if (whole_.bytes <= kMaxWeightsBytes) file_->Reserve(whole_.bytes);
+      }
     }
-    const auto bytes = std::as_bytes(std::span(chunk.data()));
-    const auto end = held + static_cast<int64_t>(bytes.size());
-    if (chunk.offset() != held || end > whole_.bytes || base::Hash64(bytes) != chunk.hash())
-      return Text("the bytes from ", chunk.offset(), " on arrived damaged or out of order");
-    file_->Write(bytes);
+    const auto size = static_cast<int64_t>(chunk.data_bytes());
+    if (size == 0 || chunk.head.offset() != held() || size > whole_.bytes - held() || HashOf(chunk.data()) != chunk.head.hash())
+      return Text("the bytes from ", chunk.head.offset(), " on arrived damaged or out of order");
+    file_->WriteParts(chunk.data());
+    pieces_->Take(chunk.data(), chunk.head.hash());
     return {};
   }
 
@@ -130,6 +158,7 @@ class Fetching {
   v1::WeightsQuery query_;
   std::unique_ptr<base::AtomicFile> file_;
   base::FileDigest whole_;
+  std::optional<PieceHashes> pieces_;
 };
 
 }  // namespace

@@ -49,7 +49,8 @@ void SetDeadline(grpc::ClientContext& context, double seconds) {
 Connection::Connection(ClientOptions options)
     : options_(std::move(options)),
       incarnation_(RandomIncarnation()),
-      stub_(v1::Coordinator::NewStub(OpenChannel(options_.address, options_.tls))) {
+      channel_(OpenChannel(options_.address, options_.tls)),
+      stub_(v1::Coordinator::NewStub(channel_)) {
   if (options_.host.empty()) options_.host = base::HostName();
   activity_.phase = Phase::kStartUp;
   activity_.step = options_.step;

@@ -48,6 +48,7 @@ class Connection {
   const ClientOptions& options() const { return options_; }
   Caller caller() const { return {options_.member, incarnation_}; }
   v1::Coordinator::Stub& stub() { return *stub_; }
+  grpc::Channel& channel() { return *channel_; }
 
  private:
   void BeatAlong();
@@ -63,6 +64,7 @@ class Connection {
   ClientOptions options_;
   const uint64_t incarnation_;
   const base::SystemClock clock_{};
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::Coordinator::Stub> stub_;
   std::mutex telling_mutex_;  // keeps callbacks in order; taken before mutex_
   mutable std::mutex mutex_;  // guards what follows

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "coordinator/averaging.h"
+#include "coordinator/chunk.h"
 #include "coordinator/service.h"
 #include "coordinator/weights_store.h"
 #include "proto/coordinator.grpc.pb.h"
@@ -26,8 +27,7 @@ using HandlersInline = v1::Coordinator::WithCallbackMethod_Join<
 /// Handlers run on several threads at once. What it is given must outlive it.
 class Rpc final : public HandlersInline {
  public:
-  Rpc(coordinator::Service& service, WeightsStore& store, Averaging& averaging)
-      : service_(service), store_(store), averaging_(averaging) {}
+  Rpc(coordinator::Service& service, WeightsStore& store, Averaging& averaging);
 
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext*, const v1::JoinRequest*, v1::Directive*) override;
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext*, const v1::HeartbeatRequest*,
@@ -48,15 +48,16 @@ class Rpc final : public HandlersInline {
   grpc::ServerUnaryReactor* TaskResults(grpc::CallbackServerContext*, const v1::TaskResultsRequest*,
                                         v1::TaskResultsReply*) override;
 
-  grpc::Status SendWeights(grpc::ServerContext*, grpc::ServerReader<v1::WeightsChunk>*, v1::WeightsReceipt*) override;
   grpc::Status HeldWeights(grpc::ServerContext*, const v1::WeightsQuery*, v1::WeightsReceipt*) override;
-  grpc::Status FetchWeights(grpc::ServerContext*, const v1::WeightsQuery*,
-                            grpc::ServerWriter<v1::WeightsChunk>*) override;
   grpc::Status Average(grpc::ServerContext*, const v1::AverageRequest*, v1::AverageReply*) override;
 
  private:
-  void Receive(grpc::ServerContext& context, grpc::ServerReader<v1::WeightsChunk>& reader, v1::WeightsReceipt& receipt);
-  void Give(const v1::WeightsQuery& query, grpc::ServerWriter<v1::WeightsChunk>& writer);
+  using Giver = grpc::ServerReaderWriter<Chunk, v1::WeightsQuery>;
+
+  // SendWeights and FetchWeights, with the same bytes on the wire and messages that copy no payload.
+  void HandleChunks();
+  void Receive(grpc::ServerContext& context, grpc::ServerReader<Chunk>& reader, v1::WeightsReceipt& receipt);
+  void Give(Giver& stream);
 
   coordinator::Service& service_;
   WeightsStore& store_;

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "base/files.h"
@@ -40,16 +39,33 @@ void RequireOwn(const WeightsHeader& header) {
 
 }  // namespace
 
-grpc::Status Rpc::SendWeights(grpc::ServerContext* context, grpc::ServerReader<v1::WeightsChunk>* reader,
-                              v1::WeightsReceipt* receipt) {
-  return StatusOfCall([&] { Receive(*context, *reader, *receipt); });
+Rpc::Rpc(coordinator::Service& service, WeightsStore& store, Averaging& averaging)
+    : service_(service), store_(store), averaging_(averaging) {
+  HandleChunks();
 }
 
-void Rpc::Receive(grpc::ServerContext& context, grpc::ServerReader<v1::WeightsChunk>& reader,
-                  v1::WeightsReceipt& receipt) {
-  v1::WeightsChunk chunk;
+void Rpc::HandleChunks() {
+  const google::protobuf::ServiceDescriptor& calls = *v1::WeightsChunk::descriptor()->file()->service(0);
+  // gRPC knows these as calls with two streams; one that carries one message, as a query does, is the same on the wire.
+  MarkMethodStreamed(calls.FindMethodByName("SendWeights")->index(),
+                     new grpc::internal::ClientStreamingHandler<Rpc, Chunk, v1::WeightsReceipt>(
+                         [](Rpc* rpc, grpc::ServerContext* context, grpc::ServerReader<Chunk>* reader,
+                            v1::WeightsReceipt* receipt) {
+                           return StatusOfCall([&] { rpc->Receive(*context, *reader, *receipt); });
+                         },
+                         this));
+  MarkMethodStreamed(calls.FindMethodByName("FetchWeights")->index(),
+                     new grpc::internal::BidiStreamingHandler<Rpc, v1::WeightsQuery, Chunk>(
+                         [](Rpc* rpc, grpc::ServerContext*, Giver* stream) {
+                           return StatusOfCall([&] { rpc->Give(*stream); });
+                         },
+                         this));
+}
+
+void Rpc::Receive(grpc::ServerContext& context, grpc::ServerReader<Chunk>& reader, v1::WeightsReceipt& receipt) {
+  Chunk chunk;
   if (!reader.Read(&chunk)) Refuse("a stream of weights without a chunk");
-  const WeightsHeader header = FromWire(chunk);
+  const WeightsHeader header = FromWire(chunk.head);
   service_.Admit(header.caller);
   RequireOwn(header);
   const StreamSeat seat(streams_);
@@ -57,7 +73,7 @@ void Rpc::Receive(grpc::ServerContext& context, grpc::ServerReader<v1::WeightsCh
   const auto incoming = store_.Receive(header.name, header.whole, header.offset, [&context] { context.TryCancel(); });
   do {
     service_.Require(header.caller);
-    incoming->Append(chunk.offset(), chunk.hash(), std::as_bytes(std::span(chunk.data())));
+    incoming->AppendParts(chunk.head.offset(), chunk.head.hash(), chunk.data());
   } while (reader.Read(&chunk));
   // A broken stream looks like one that ended; what it brought is kept either way.
   service_.Require(header.caller);
@@ -77,35 +93,29 @@ grpc::Status Rpc::HeldWeights(grpc::ServerContext*, const v1::WeightsQuery* requ
   });
 }
 
-grpc::Status Rpc::FetchWeights(grpc::ServerContext*, const v1::WeightsQuery* request,
-                               grpc::ServerWriter<v1::WeightsChunk>* writer) {
-  return StatusOfCall([&] { Give(*request, *writer); });
-}
-
-void Rpc::Give(const v1::WeightsQuery& query, grpc::ServerWriter<v1::WeightsChunk>& writer) {
+void Rpc::Give(Giver& stream) {
+  v1::WeightsQuery query;
+  if (!stream.Read(&query)) Refuse("a request for weights without a query");
   const WeightsHeader header = FromWire(query);
   service_.Admit(header.caller);
   const StreamSeat seat(streams_);
   const std::optional<WeightsStore::Kept> kept = store_.Find(header.name);
   if (!kept) throw Refused(Refused::Why::kNotThere, Text("the coordinator has no file ", header.name, " yet"));
-  const base::MappedFile file(kept->path);
+  const auto file = std::make_shared<const base::MappedFile>(kept->path);
   // One that was put in its place meanwhile has another digest; the caller begins anew then.
-  if (static_cast<int64_t>(file.bytes().size()) != kept->digest.bytes || header.offset >= kept->digest.bytes)
+  if (static_cast<int64_t>(file->bytes().size()) != kept->digest.bytes || header.offset >= kept->digest.bytes)
     Refuse(Text("offset is ", header.offset, "; ", header.name, " has ", kept->digest.bytes, " bytes"));
-  v1::WeightsChunk chunk;
-  chunk.set_name(header.name);
-  chunk.set_total_bytes(kept->digest.bytes);
-  chunk.set_total_hash(kept->digest.hash);
-  for (auto rest = file.bytes().subspan(static_cast<size_t>(header.offset)); !rest.empty();) {
-    const auto piece = rest.first(std::min(kMaxChunkBytes, rest.size()));
-    chunk.set_offset(kept->digest.bytes - static_cast<int64_t>(rest.size()));
-    chunk.set_hash(base::Hash64(piece));
-    chunk.set_data(piece.data(), piece.size());
-    if (!writer.Write(chunk)) return;
-    chunk.clear_name();
-    chunk.clear_total_bytes();
-    chunk.clear_total_hash();
-    rest = rest.subspan(piece.size());
+  Chunk chunk;
+  chunk.head.set_name(header.name);
+  chunk.head.set_total_bytes(kept->digest.bytes);
+  chunk.head.set_total_hash(kept->digest.hash);
+  for (int64_t at = header.offset; at < kept->digest.bytes; at += static_cast<int64_t>(chunk.data_bytes())) {
+    if (at > header.offset) chunk.head.Clear();
+    const Piece piece = PieceAt(file->bytes(), *kept->pieces, at);
+    chunk.head.set_offset(at);
+    chunk.head.set_hash(piece.hash);
+    chunk.SetData(piece.bytes, file);
+    if (!stream.Write(chunk)) return;
   }
 }
 

@@ -5,9 +5,10 @@
 #include <system_error>
 #include <utility>
 
-#include "base/average.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/safetensors.h"
+#include "coordinator/flaw_scan.h"
 #include "coordinator/service.h"
 
 namespace basin::coordinator {
@@ -15,17 +16,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kEnding = ".safetensors";
+constexpr std::string_view kEnding = ".safetensors", kMembersFolder = "members/";
 
 [[noreturn]] void Refuse(const std::string& text) { throw Refused(Refused::Why::kInvalid, text); }
 
-/// The first value that is not finite, in words; empty: there is none.
-std::string FlawOf(const base::SafetensorsReader& file) {
-  for (const base::TensorView& tensor : file.tensors()) {
-    const int64_t at = base::FirstNonFinite(tensor.dtype, tensor.bytes.data(), tensor.num_elements());
-    if (at >= 0) return Text("tensor ", tensor.name, " has a value that is not finite (element ", at, ")");
-  }
-  return {};
+/// Reads and checks a whole file. DataError when it is no safetensors file.
+WeightsStore::Kept Examined(const fs::path& path) {
+  const base::SafetensorsReader reader(path);
+  const PieceHashes pieces = PieceHashes::Of(base::MappedFile(path).bytes());
+  return {path, pieces.digest(), FlawOf(reader), std::make_shared<const std::vector<uint64_t>>(pieces.hashes())};
 }
 
 WeightsReceipt ReceiptOf(const WeightsStore::Kept& kept) {
@@ -34,22 +33,47 @@ WeightsReceipt ReceiptOf(const WeightsStore::Kept& kept) {
 
 }  // namespace
 
+/// A file that is being received.
+struct Spool {
+  Spool(const fs::path& path, const base::FileDigest& whole)
+      : whole(whole), file(path, base::AtomicFile::Hashing::kNone), hashes(whole.bytes) {
+    file.Reserve(whole.bytes);
+  }
+  const base::FileDigest whole;  // announced
+  base::AtomicFile file;
+  PieceHashes hashes;
+  FlawScan scan;
+};
+
 /// One name: the file that is in place and the one that is being received.
 struct WeightsStore::Entry {
   explicit Entry(std::string name) : name(std::move(name)) {}
   const std::string name;
   std::mutex mutex;  // guards what follows; held while files are touched
   std::optional<Kept> kept;
-  std::unique_ptr<base::AtomicFile> spool;
-  base::FileDigest whole;  // of what goes to the spool
+  std::unique_ptr<Spool> spool;
   fs::path path;
   uint64_t ticket = 0;                // of the newest stream
   std::function<void()> on_replaced;  // of that stream, while it lasts
 
-  int64_t HeldBytes() const { return spool == nullptr ? 0 : spool->digest().bytes; }
+  int64_t HeldBytes() const { return spool == nullptr ? 0 : spool->hashes.taken(); }
+  bool Receives(const base::FileDigest& whole) const { return spool != nullptr && spool->whole == whole; }
 };
 
-WeightsStore::WeightsStore(fs::path folder, int64_t max_bytes) : folder_(std::move(folder)), max_bytes_(max_bytes) {}
+WeightsStore::WeightsStore(fs::path folder, int64_t max_bytes) : folder_(std::move(folder)), max_bytes_(max_bytes) {
+  if (folder_.empty()) return;
+  RemoveTemporaries({});
+  RemoveTemporaries(kMembersFolder);
+}
+
+void WeightsStore::RemoveTemporaries(const fs::path& of) const {
+  std::error_code error;  // whoever cannot read the folder learns so when the first file comes
+  for (fs::directory_iterator at(folder_ / of, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = (of / base::NameOfTemporary(at->path().filename().string())).string();
+    if ((IsMemberName(name) || IsAverageName(name)) && base::RemoveAbandoned(at->path()))
+      base::LogInfo(Text("removed ", at->path().string(), ", which a coordinator that was killed had not finished"));
+  }
+}
 
 bool IsAverageName(const std::string& name) {
   if (name.size() > kMaxFileNameBytes || !name.ends_with(kEnding) || name.size() == kEnding.size()) return false;
@@ -60,10 +84,9 @@ bool IsAverageName(const std::string& name) {
 }
 
 bool IsMemberName(const std::string& name) {
-  constexpr std::string_view kFolder = "members/";
-  if (!name.starts_with(kFolder)) return false;
+  if (!name.starts_with(kMembersFolder)) return false;
   int member = -1;
-  std::from_chars(name.data() + kFolder.size(), name.data() + name.size(), member);
+  std::from_chars(name.data() + kMembersFolder.size(), name.data() + name.size(), member);
   return member >= 0 && member < kMaxMembers && name == MemberWeightsName(member);
 }
 
@@ -90,6 +113,18 @@ std::shared_ptr<WeightsStore::Entry> WeightsStore::EntryOf(const std::string& na
   return entry;
 }
 
+/// Runs work that touches an entry's spool, and drops the spool when it throws.
+template <typename Work>
+void WeightsStore::OrDrop(Entry& entry, const Work& work) {
+  try {
+    work();
+  } catch (const DataError& failure) {
+    entry.spool.reset();
+    throw DataError(Text("the coordinator cannot keep ", entry.name, ": ", failure.what(),
+                         ". Free or mend its disk and send anew; what had come is removed, earlier files are as they were"));
+  }
+}
+
 std::unique_ptr<WeightsStore::Incoming> WeightsStore::Receive(const std::string& name, const base::FileDigest& whole,
                                                               int64_t offset, std::function<void()> on_replaced) {
   const std::shared_ptr<Entry> entry = EntryOf(name);
@@ -97,7 +132,7 @@ std::unique_ptr<WeightsStore::Incoming> WeightsStore::Receive(const std::string&
     Refuse(Text(name, " is to have ", whole.bytes, " bytes; allowed: 1 to ", max_bytes_));
   const std::lock_guard lock(entry->mutex);
   if (entry->kept && entry->kept->digest == whole) Refuse(Text(name, " is here already, whole"));
-  const bool goes_on = entry->spool != nullptr && entry->whole == whole;
+  const bool goes_on = entry->Receives(whole);
   if (offset != 0 && (!goes_on || offset != entry->HeldBytes())) {
     Refuse(Text(name, " is to go on at byte ", offset, ", but ", goes_on ? entry->HeldBytes() : 0,
                 " bytes of this file are held; ask with HeldWeights where to go on"));
@@ -109,8 +144,7 @@ std::unique_ptr<WeightsStore::Incoming> WeightsStore::Receive(const std::string&
     fs::create_directories(entry->path.parent_path(), error);
     if (error) throw DataError(Text("cannot create ", entry->path.parent_path().string(), ": ", error.message()));
     entry->spool.reset();  // first: its bytes may be what fills the disk
-    entry->spool = std::make_unique<base::AtomicFile>(entry->path);
-    entry->whole = whole;
+    OrDrop(*entry, [&] { entry->spool = std::make_unique<Spool>(entry->path, whole); });
   }
   if (entry->on_replaced) entry->on_replaced();
   entry->on_replaced = std::move(on_replaced);
@@ -127,40 +161,52 @@ void WeightsStore::Incoming::RequireMine() const {
     Refuse(Text("a newer stream of ", entry_->name, " took the place of this one, or this one has ended"));
 }
 
-void WeightsStore::Incoming::Append(int64_t offset, uint64_t hash, std::span<const std::byte> bytes) {
-  if (bytes.empty() || bytes.size() > kMaxChunkBytes)
-    Refuse(Text("a chunk of ", bytes.size(), " bytes; allowed: 1 to ", kMaxChunkBytes));
-  if (base::Hash64(bytes) != hash)
+void WeightsStore::Incoming::AppendParts(int64_t offset, uint64_t hash, Parts parts) {
+  size_t num_bytes = 0;
+  for (const auto part : parts) num_bytes += part.size();
+  if (num_bytes == 0 || num_bytes > kMaxChunkBytes)
+    Refuse(Text("a chunk of ", num_bytes, " bytes; allowed: 1 to ", kMaxChunkBytes));
+  if (HashOf(parts) != hash)
     Refuse(Text(entry_->name, ": the chunk at byte ", offset,
                 " has another hash than announced; it was damaged on its way"));
   const std::lock_guard lock(entry_->mutex);
   RequireMine();
-  const int64_t held = entry_->HeldBytes(), left = entry_->whole.bytes - held;
+  const int64_t held = entry_->HeldBytes(), left = entry_->spool->whole.bytes - held;
   if (offset != held)
     Refuse(Text(entry_->name, ": a chunk begins at byte ", offset, "; allowed: ", held, ", where the last ended"));
-  if (static_cast<int64_t>(bytes.size()) > left)
-    Refuse(
-        Text(entry_->name, ": a chunk of ", bytes.size(), " bytes, but only ", left, " of those announced are left"));
-  entry_->spool->Write(bytes);
+  if (static_cast<int64_t>(num_bytes) > left)
+    Refuse(Text(entry_->name, ": a chunk of ", num_bytes, " bytes, but only ", left, " of those announced are left"));
+  Keep(hash, parts);
+}
+
+void WeightsStore::Incoming::Keep(uint64_t hash, Parts parts) {
+  Spool& spool = *entry_->spool;
+  OrDrop(*entry_, [&] {
+    for (const auto part : parts) spool.scan.Take(part);
+    spool.file.WriteParts(parts);
+    spool.hashes.Take(parts, hash);
+  });
 }
 
 WeightsReceipt WeightsStore::Incoming::Finish() {
   const std::lock_guard lock(entry_->mutex);
   RequireMine();
   Entry& entry = *entry_;
-  if (entry.HeldBytes() < entry.whole.bytes) return {.held_bytes = entry.HeldBytes()};
+  if (entry.HeldBytes() < entry.spool->whole.bytes) return {.held_bytes = entry.HeldBytes()};
   // Whatever is wrong with the whole, its bytes are of no use.
-  const std::unique_ptr<base::AtomicFile> spool = std::move(entry.spool);
-  if (spool->digest() != entry.whole)
-    Refuse(Text(entry.name, " has hash ", base::HexHash(spool->digest().hash),
-                "; announced: ", base::HexHash(entry.whole.hash)));
-  Kept kept{entry.path, entry.whole, {}};
+  const std::unique_ptr<Spool> spool = std::move(entry.spool);
+  const base::FileDigest found = spool->hashes.digest();
+  if (found != spool->whole)
+    Refuse(Text(entry.name, " has hash ", base::HexHash(found.hash), "; announced: ", base::HexHash(spool->whole.hash)));
+  Kept kept{entry.path, found, {}, std::make_shared<const std::vector<uint64_t>>(spool->hashes.hashes())};
   try {
-    kept.flaw = FlawOf(base::SafetensorsReader(spool->temporary()));
+    const base::SafetensorsReader reader(spool->file.temporary());
+    const std::optional<std::string> flaw = spool->scan.flaw();
+    kept.flaw = flaw ? *flaw : FlawOf(reader);
   } catch (const DataError& failure) {
     Refuse(Text(entry.name, " cannot be used: ", failure.what()));
   }
-  spool->Commit();
+  OrDrop(entry, [&] { spool->file.Commit(); });
   entry.kept = std::move(kept);
   return ReceiptOf(*entry.kept);
 }
@@ -169,7 +215,7 @@ WeightsReceipt WeightsStore::Held(const std::string& name, const base::FileDiges
   const std::shared_ptr<Entry> entry = EntryOf(name);
   {
     const std::lock_guard lock(entry->mutex);
-    if (entry->spool != nullptr && entry->whole == whole) return {.held_bytes = entry->HeldBytes()};
+    if (entry->Receives(whole)) return {.held_bytes = entry->HeldBytes()};
     std::error_code error;
     const auto size = fs::file_size(entry->path, error);
     if (!entry->kept && (error || static_cast<int64_t>(size) != whole.bytes)) return {};
@@ -183,17 +229,13 @@ std::optional<WeightsStore::Kept> WeightsStore::Find(const std::string& name) {
   const std::lock_guard lock(entry->mutex);
   std::error_code error;
   if (entry->kept || !fs::is_regular_file(entry->path, error)) return entry->kept;
-  const base::SafetensorsReader reader(entry->path);
-  const base::MappedFile file(entry->path);
-  entry->kept =
-      Kept{entry->path, {static_cast<int64_t>(file.bytes().size()), base::Hash64(file.bytes())}, FlawOf(reader)};
-  return entry->kept;
+  return entry->kept = Examined(entry->path);
 }
 
-void WeightsStore::Adopt(const std::string& name, const base::FileDigest& digest) {
+void WeightsStore::Adopt(const std::string& name) {
   const std::shared_ptr<Entry> entry = EntryOf(name);
   const std::lock_guard lock(entry->mutex);
-  entry->kept = Kept{entry->path, digest, {}};
+  entry->kept = Examined(entry->path);
 }
 
 }  // namespace basin::coordinator

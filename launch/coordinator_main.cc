@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "coordinator/address.h"
 #include "coordinator/metrics.h"
 #include "coordinator/server.h"
@@ -204,6 +205,7 @@ int Run(Arguments arguments) {
 }  // namespace basin::launch
 
 int main(int argc, char** argv) {
+  basin::base::KeepFreedMemory();  // streams of weights free and ask for the same buffers all along
   try {
     basin::launch::Arguments arguments;
     CLI::App app(basin::launch::kAbout, "basin-coordinator");

@@ -117,6 +117,52 @@ TEST_F(Files, AStaleTemporaryOfAKilledProcessIsNoObstacle) {
   EXPECT_EQ(NamesIn(folder_.path()).size(), 4u);
 }
 
+TEST_F(Files, OnlyATemporaryThatNobodyWritesIsAbandoned) {
+  AtomicFile alive(Path("result"));
+  alive.Write("half");
+  EXPECT_FALSE(RemoveAbandoned(alive.temporary()));
+  WriteFileAtomically(Path("result.tmp.4711.0"), "of a process that was killed");
+  EXPECT_TRUE(RemoveAbandoned(Path("result.tmp.4711.0")));
+  EXPECT_FALSE(RemoveAbandoned(Path("result.tmp.4711.0")));  // it is gone
+  alive.Commit();
+  EXPECT_EQ(ReadFile(Path("result")), "half");
+}
+
+TEST_F(Files, ATemporaryNameTellsWhoseItIs) {
+  const AtomicFile file(Path("a.tmp.b"));
+  EXPECT_EQ(NameOfTemporary(file.temporary().filename().string()), "a.tmp.b");
+  for (const char* other : {"a", "a.tmp.", "a.tmp.x", ".tmp.1.2", "a.tmp.1.2x", ""})
+    EXPECT_EQ(NameOfTemporary(other), "") << other;
+}
+
+TEST_F(Files, PartsAreWrittenOneAfterAnotherHoweverManyTheyAre) {
+  std::string expected;
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < 200; ++i) expected += texts.emplace_back(i % 7, static_cast<char>('a' + i % 26));
+  texts.push_back(std::string(40'000'000, 'x'));  // larger than what is written at once
+  texts.push_back("end");
+  expected += texts[200] + texts[201];
+  std::vector<std::span<const std::byte>> parts;
+  for (const std::string& text : texts) parts.push_back(std::as_bytes(std::span(text)));
+  AtomicFile file(Path("result"));
+  file.Reserve(static_cast<int64_t>(expected.size()));
+  file.WriteParts(parts);
+  const FileDigest digest = file.digest();
+  EXPECT_EQ(digest.bytes, static_cast<int64_t>(expected.size()));
+  EXPECT_EQ(digest.hash, Hash64(std::as_bytes(std::span(expected))));
+  file.Commit();
+  EXPECT_EQ(ReadFile(Path("result")), expected);
+}
+
+TEST_F(Files, WhatIsReservedAndNotWrittenIsNotPartOfTheFile) {
+  AtomicFile file(Path("result"), AtomicFile::Hashing::kNone);
+  file.Reserve(100'000);
+  file.Write("short");
+  EXPECT_EQ(file.digest(), (FileDigest{5, 0}));
+  file.Commit();
+  EXPECT_EQ(ReadFile(Path("result")), "short");
+}
+
 TEST_F(Files, AnAtomicFileObeysTheUmask) {
   const mode_t previous = ::umask(027);
   WriteFileAtomically(Path("result"), "");
@@ -267,6 +313,15 @@ TEST(TemporaryFolder, IsFreshAndGoesAwayWithItsContent) {
 
 uint64_t HashOf(std::string_view text) {
   return Hash64(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+TEST(Hash64Stream, OfPartsIsThatOfTheWhole) {
+  const std::string text(1000, 't');
+  Hash64Stream stream;
+  for (size_t at = 0; at < text.size(); at += 37) stream.Update(std::as_bytes(std::span(text)).subspan(at, std::min<size_t>(37, text.size() - at)));
+  EXPECT_EQ(stream.digest(), Hash64(std::as_bytes(std::span(text))));
+  stream.Reset();
+  EXPECT_EQ(stream.digest(), Hash64({}));
 }
 
 TEST(Hash64, MatchesPublishedVectorsOfXxh64) {

@@ -1,9 +1,12 @@
 // The end of a run over real gRPC on the loopback: weights, averages and tasks of several members.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
+#include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
@@ -133,6 +136,46 @@ TEST_F(EndOfARun, JunkIsRefusedAtOnce) {
               AllOf(HasSubstr("refused"), HasSubstr("no safetensors file")));
   EXPECT_THROW(a->SendWeights(folder_.path() / "missing", kSoon), DataError);
   EXPECT_FALSE(std::filesystem::exists(Served() / "members/000.safetensors"));
+}
+
+/// A disk of so many bytes, mounted at a folder; only the superuser can have one.
+class TinyDisk {
+ public:
+  TinyDisk(std::filesystem::path folder, int64_t bytes) : folder_(std::move(folder)) {
+    mounted_ = ::mount("tmpfs", folder_.c_str(), "tmpfs", 0, ("size=" + std::to_string(bytes)).c_str()) == 0;
+    if (!mounted_) reason_ = std::strerror(errno);
+  }
+  ~TinyDisk() {
+    if (mounted_) ::umount2(folder_.c_str(), MNT_DETACH);
+  }
+  TinyDisk(const TinyDisk&) = delete;
+  TinyDisk& operator=(const TinyDisk&) = delete;
+  bool mounted() const { return mounted_; }
+  const std::string& reason() const { return reason_; }
+
+ private:
+  const std::filesystem::path folder_;
+  bool mounted_ = false;
+  std::string reason_;
+};
+
+TEST_F(EndOfARun, AFullDiskOfTheCoordinatorIsToldToTheMemberAndHarmsNoEarlierFile) {
+  server_.reset();
+  const TinyDisk disk(Served(), 3 << 20);
+  if (!disk.mounted()) GTEST_SKIP() << "a small file system cannot be mounted here: " << disk.reason();
+  server_ = Served("127.0.0.1:0");
+  const auto a = Joined(0, 2), b = Joined(1, 2);
+  const auto small = Saved("small", Waves(500'000)), large = Saved("large", Waves(600'000));
+  a->SendWeights(small, kSoon);
+  EXPECT_THAT(test::MessageOf<CommError>([&] { b->SendWeights(large, kSoon); }),
+              AllOf(HasSubstr("the coordinator cannot keep members/001.safetensors"), HasSubstr("No space left on device"),
+                    HasSubstr("Free or mend its disk")));
+  EXPECT_EQ(base::ReadFile(Served() / "members/000.safetensors"), base::ReadFile(small));
+  const std::filesystem::directory_iterator left(Served() / "members");
+  EXPECT_EQ(std::distance(begin(left), end(left)), 1);
+  std::filesystem::remove(Served() / "members/000.safetensors");  // somebody makes room
+  EXPECT_TRUE(b->SendWeights(large, kSoon).complete);
+  server_.reset();
 }
 
 TEST_F(EndOfARun, OnlyAMemberMaySendAndOnlyItsOwnWeights) {

@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <array>
 #include <cmath>
+#include <csignal>
 #include <cstring>
 
 #include "base/error.h"
@@ -19,13 +22,13 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::SizeIs;
+using testing::UnorderedElementsAre;
 
 const std::string kName = "members/002.safetensors";
 
 std::span<const std::byte> Bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
-base::FileDigest DigestOf(const std::string& text) {
-  return {static_cast<int64_t>(text.size()), base::Hash64(Bytes(text))};
-}
+base::FileDigest DigestOf(const std::string& text) { return PieceHashes::Of(Bytes(text)).digest(); }
 
 class Store : public testing::Test {
  protected:
@@ -200,6 +203,76 @@ TEST_F(Store, WhatNeverBecameWholeLeavesNothingBehind) {
     EXPECT_EQ(Files().size(), 1U);
   }
   EXPECT_THAT(Files(), IsEmpty());
+}
+
+TEST_F(Store, ChunksMayHaveAnySizeAndComeInParts) {
+  const std::string file = FileOf(std::vector<float>(500'000, 0.5F));  // three pieces and a bit
+  auto stream = Begin(file);
+  Append(*stream, file, 0, kMaxChunkBytes);       // a piece
+  Append(*stream, file, kMaxChunkBytes, 100'000);  // less than one
+  const std::string rest = file.substr(kMaxChunkBytes + 100'000, kMaxChunkBytes);  // over the end of one
+  const std::array parts{Bytes(rest).first(1), Bytes(rest).subspan(1, 70'000), Bytes(rest).subspan(70'001)};
+  stream->AppendParts(static_cast<int64_t>(kMaxChunkBytes) + 100'000, base::Hash64(Bytes(rest)), parts);
+  Append(*stream, file, 2 * kMaxChunkBytes + 100'000, kMaxChunkBytes - 1);
+  Append(*stream, file, 3 * kMaxChunkBytes + 99'999, file.size());
+  EXPECT_TRUE(stream->Finish().complete);
+  EXPECT_EQ(base::ReadFile(folder_.path() / kName), file);
+  EXPECT_THAT(*store_.Find(kName)->pieces, SizeIs(4));
+}
+
+TEST_F(Store, WhatAKilledCoordinatorLeftIsRemovedAtTheNextStart) {
+  fs::create_directories(folder_.path() / "members");
+  const auto left = [&](const char* name) { base::WriteFileAtomically(folder_.path() / name, "half a file"); };
+  left("members/002.safetensors.tmp.4711.0");
+  left("members/other.safetensors.tmp.4711.0");
+  left("average.safetensors.tmp.4711.3");
+  left("notes.txt.tmp.4711.3");
+  left("members/003.safetensors");
+  const base::AtomicFile alive(folder_.path() / "members/004.safetensors");
+  const WeightsStore next(folder_.path());
+  EXPECT_THAT(Files(), UnorderedElementsAre("other.safetensors.tmp.4711.0", "notes.txt.tmp.4711.3", "003.safetensors",
+                                            alive.temporary().filename().string()));
+}
+
+/// Each file may have so many bytes, as on a disk that is full then.
+class SmallFiles {
+ public:
+  explicit SmallFiles(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~SmallFiles() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  SmallFiles(const SmallFiles&) = delete;
+  SmallFiles& operator=(const SmallFiles&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = std::signal(SIGXFSZ, SIG_IGN);  // then the write fails instead
+};
+
+TEST_F(Store, ADiskThatTakesNoMoreIsAnErrorAndEarlierFilesStay) {
+  auto stream = Begin(file_);
+  Append(*stream, file_, 0, file_.size());
+  stream->Finish();
+  const std::string other = FileOf(std::vector<float>(1000, 2.0F));
+  {
+    const SmallFiles limit(1000);
+    stream = Begin(other);
+    Append(*stream, other, 0, 900);
+    EXPECT_THAT(test::MessageOf<DataError>([&] { Append(*stream, other, 900, 500); }),
+                AllOf(HasSubstr("cannot keep members/002.safetensors"), HasSubstr("File too large"), HasSubstr("Free or mend")));
+    EXPECT_THAT(Files(), ElementsAre("002.safetensors"));
+    EXPECT_THROW(Append(*stream, other, 1400, 10), Refused);  // the stream is over
+  }
+  EXPECT_EQ(store_.Held(kName, DigestOf(other)).held_bytes, 0);
+  EXPECT_EQ(base::ReadFile(folder_.path() / kName), file_);
+  stream = Begin(other);
+  Append(*stream, other, 0, other.size());
+  EXPECT_TRUE(stream->Finish().complete);
 }
 
 }  // namespace
