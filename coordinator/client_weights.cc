@@ -140,10 +140,7 @@ class Fetching {
       const base::FileDigest whole{chunk.head.total_bytes(), chunk.head.total_hash()};
       if (held() > 0 && whole != whole_) return "another file took its place meanwhile";
       whole_ = whole;
-      if (held() == 0) {
-        pieces_.emplace(whole_.bytes);
-        if (whole_.bytes <= kMaxWeightsBytes) file_->Reserve(whole_.bytes);
-      }
+      if (held() == 0) pieces_.emplace(whole_.bytes);
     }
     const auto size = static_cast<int64_t>(chunk.data_bytes());
     if (size == 0 || chunk.head.offset() != held() || size > whole_.bytes - held() || HashOf(chunk.data()) != chunk.head.hash())

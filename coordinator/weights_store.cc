@@ -36,14 +36,36 @@ WeightsReceipt ReceiptOf(const WeightsStore::Kept& kept) {
 /// A file that is being received.
 struct Spool {
   Spool(const fs::path& path, const base::FileDigest& whole)
-      : whole(whole), file(path, base::AtomicFile::Hashing::kNone), hashes(whole.bytes) {
-    file.Reserve(whole.bytes);
+      : whole(whole), file(path, base::AtomicFile::Hashing::kNone), hashes(whole.bytes) {}
+
+  /// The next bytes. Space is set aside in large steps: cheaper for the file system than many small ones, and no member
+  /// can occupy with an announcement what it never sends.
+  void Keep(uint64_t hash, size_t num_bytes, Parts parts) {
+    constexpr int64_t kStep = 64 << 20;
+    if (reserved < whole.bytes && hashes.taken() + static_cast<int64_t>(num_bytes) > reserved) {
+      const int64_t step = std::min(std::max<int64_t>(kStep, static_cast<int64_t>(num_bytes)), whole.bytes - hashes.taken());
+      file.Reserve(step);
+      reserved = hashes.taken() + step;
+    }
+    for (const auto part : parts) scan.Take(part);
+    file.WriteParts(parts);
+    hashes.Take(parts, hash);
   }
+
   const base::FileDigest whole;  // announced
   base::AtomicFile file;
   PieceHashes hashes;
   FlawScan scan;
+  int64_t reserved = 0;  // from the start of the file
 };
+
+/// Better told before than after an hour of sending.
+void RequireSpace(const fs::path& folder, int64_t num_bytes) {
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  if (!error && space.capacity > 0 && space.available < static_cast<uintmax_t>(num_bytes))
+    throw DataError(Text("it has ", num_bytes, " bytes, and ", folder.string(), " has room for ", space.available));
+}
 
 /// One name: the file that is in place and the one that is being received.
 struct WeightsStore::Entry {
@@ -144,7 +166,10 @@ std::unique_ptr<WeightsStore::Incoming> WeightsStore::Receive(const std::string&
     fs::create_directories(entry->path.parent_path(), error);
     if (error) throw DataError(Text("cannot create ", entry->path.parent_path().string(), ": ", error.message()));
     entry->spool.reset();  // first: its bytes may be what fills the disk
-    OrDrop(*entry, [&] { entry->spool = std::make_unique<Spool>(entry->path, whole); });
+    OrDrop(*entry, [&] {
+      RequireSpace(entry->path.parent_path(), whole.bytes);
+      entry->spool = std::make_unique<Spool>(entry->path, whole);
+    });
   }
   if (entry->on_replaced) entry->on_replaced();
   entry->on_replaced = std::move(on_replaced);
@@ -176,16 +201,7 @@ void WeightsStore::Incoming::AppendParts(int64_t offset, uint64_t hash, Parts pa
     Refuse(Text(entry_->name, ": a chunk begins at byte ", offset, "; allowed: ", held, ", where the last ended"));
   if (static_cast<int64_t>(num_bytes) > left)
     Refuse(Text(entry_->name, ": a chunk of ", num_bytes, " bytes, but only ", left, " of those announced are left"));
-  Keep(hash, parts);
-}
-
-void WeightsStore::Incoming::Keep(uint64_t hash, Parts parts) {
-  Spool& spool = *entry_->spool;
-  OrDrop(*entry_, [&] {
-    for (const auto part : parts) spool.scan.Take(part);
-    spool.file.WriteParts(parts);
-    spool.hashes.Take(parts, hash);
-  });
+  OrDrop(*entry_, [&] { entry_->spool->Keep(hash, num_bytes, parts); });
 }
 
 WeightsReceipt WeightsStore::Incoming::Finish() {

@@ -52,7 +52,6 @@ class WeightsStore {
     friend class WeightsStore;
     Incoming(std::shared_ptr<Entry> entry, uint64_t ticket) : entry_(std::move(entry)), ticket_(ticket) {}
     void RequireMine() const;
-    void Keep(uint64_t hash, Parts parts);
 
     const std::shared_ptr<Entry> entry_;
     const uint64_t ticket_;

@@ -318,7 +318,8 @@ uint64_t HashOf(std::string_view text) {
 TEST(Hash64Stream, OfPartsIsThatOfTheWhole) {
   const std::string text(1000, 't');
   Hash64Stream stream;
-  for (size_t at = 0; at < text.size(); at += 37) stream.Update(std::as_bytes(std::span(text)).subspan(at, std::min<size_t>(37, text.size() - at)));
+  for (size_t at = 0; at < text.size(); at += 37)
+    stream.Update(std::as_bytes(std::span(text)).subspan(at, std::min<size_t>(37, text.size() - at)));
   EXPECT_EQ(stream.digest(), Hash64(std::as_bytes(std::span(text))));
   stream.Reset();
   EXPECT_EQ(stream.digest(), Hash64({}));

@@ -14,7 +14,7 @@ namespace {
 using base::DType;
 
 /// Bytes of a file of several types in which one byte range holds ones only: not finite where it hits a floating tensor.
-std::string FileWith(size_t ones_at, size_t ones, int64_t* data_begins = nullptr) {
+std::string FileWith(size_t ones_at, size_t ones) {
   const base::TemporaryFolder folder;
   const std::string zeros(64, '\0');
   const auto bytes = [&](size_t size) { return std::as_bytes(std::span(zeros)).first(size); };
@@ -26,14 +26,14 @@ std::string FileWith(size_t ones_at, size_t ones, int64_t* data_begins = nullptr
                                                {"f", DType::kF32, {0}, {}}});
   std::string file = base::ReadFile(folder.path() / "f");
   const size_t begin = file.size() - 52;
-  if (data_begins != nullptr) *data_begins = static_cast<int64_t>(begin);
   std::memset(file.data() + begin + ones_at, 0xff, ones);
   return file;
 }
 
 std::optional<std::string> Scanned(const std::string& file, size_t part) {
   FlawScan scan;
-  for (size_t at = 0; at < file.size(); at += part) scan.Take(std::as_bytes(std::span(file)).subspan(at, std::min(part, file.size() - at)));
+  for (size_t at = 0; at < file.size(); at += part)
+    scan.Take(std::as_bytes(std::span(file)).subspan(at, std::min(part, file.size() - at)));
   return scan.flaw();
 }
 
@@ -67,7 +67,8 @@ TEST(FlawScan, AHeaderThatCannotBeReadOrIsTooLongIsNotLookedInto) {
 TEST(FlawScan, ALayoutThatNoFileHasDoesNoHarm) {
   for (const char* offsets : {"[4,8],[0,4]", "[0,4],[0,4]", "[0,3],[1,2]", "[8,18446744073709551615],[0,4]", "[4,0],[0,9]"}) {
     const std::string all = offsets, first = all.substr(0, all.find("],") + 1), second = all.substr(first.size() + 1);
-    std::string header = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":)" + first + R"(},"b":{"dtype":"F64","shape":[1],"data_offsets":)" + second + "}}";
+    const std::string begin = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":)";
+    const std::string header = begin + first + R"(},"b":{"dtype":"F64","shape":[1],"data_offsets":)" + second + "}}";
     const uint64_t length = header.size();
     std::string file(reinterpret_cast<const char*>(&length), 8);
     file += header + std::string(30, '\xff');
