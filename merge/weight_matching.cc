@@ -186,7 +186,7 @@ double WeightObjective(const models::PermutationSpec& spec, const models::StateD
   for (const Versions& versions : MatchStates(both)) {
     if (!spec.axes().contains(versions.name) || models::IsBatchNormStatistic(versions.name)) continue;
     if (!versions.tensors[0].is_floating_point()) continue;
-    sum += (versions.tensors[0].to(torch::kFloat64) * versions.tensors[1].to(torch::kFloat64)).sum().item<double>();
+    sum += at::dot(versions.tensors[0].to(torch::kFloat64).flatten(), versions.tensors[1].to(torch::kFloat64).flatten()).item<double>();
   }
   return sum;
 }
