@@ -41,14 +41,16 @@ std::string SummaryText(const base::Json& summary) {
 int Analyze(const AnalyzeArguments& arguments, const MendingArguments& mending, const CommonOptions& common) {
   const auto config = trainer::ReadRunConfig(arguments.config, common.set);
   const trainer::MendingOptions options = AsOptions(mending);
-  const base::Json summary = trainer::AnalyzeFiles(
-      config, {arguments.models.begin(), arguments.models.end()}, arguments.out,
-      {.gammas = arguments.gammas,
-       .mending = options,
-       .plane = {.grid = arguments.grid, .margin = arguments.margin, .reset = options.renorm == trainer::MendingOptions::Renorm::kReset}});
-  if (common.json) std::cout << summary.dump(2) << std::endl;
-  if (!common.json && !common.quiet) std::cout << SummaryText(summary) << "files: " << arguments.out << std::endl;
-  return 0;
+  const trainer::AnalyzeRequest request{
+      .gammas = arguments.gammas,
+      .mending = options,
+      .plane = {.grid = arguments.grid, .margin = arguments.margin, .reset = options.renorm == trainer::MendingOptions::Renorm::kReset}};
+  return trainer::WithCrew([&](trainer::Crew& crew) {
+    const base::Json summary = trainer::AnalyzeFiles(config, {arguments.models.begin(), arguments.models.end()}, arguments.out, request, crew);
+    if (!crew.leads()) return;
+    if (common.json) std::cout << summary.dump(2) << std::endl;
+    if (!common.json && !common.quiet) std::cout << SummaryText(summary) << "files: " << arguments.out << std::endl;
+  });
 }
 
 }  // namespace
@@ -58,7 +60,7 @@ void AddAnalyze(CLI::App& app, Action& action) {
   command->description(
       "Distances, singular-value spectra and how well singular vectors point the same way (R), signs of collapse in the midpoint and how\n"
       "--renorm mends them, Taylor's estimate of the barrier; with a third model the loss on the plane through all three. A and B are\n"
-      "taken as given: align B before (basin match).\n\n"
+      "taken as given: align B before (basin match). Under mpirun the ranks share the work.\n\n"
       "  basin analyze run.yaml a.safetensors b.safetensors --renorm repair --out analysis/");
   auto arguments = std::make_shared<AnalyzeArguments>();
   const auto common = AddCommonOptions(*command);

@@ -28,14 +28,15 @@ std::string Text(const base::Json& report) {
 
 int Prune(const PruneArguments& arguments, const MendingArguments& mending, const CommonOptions& common) {
   const auto config = trainer::ReadRunConfig(arguments.config, common.set);
-  const base::Json report = trainer::PruneFile(
-      config, arguments.model, arguments.out,
-      {.sparsity = arguments.sparsity,
-       .scope = arguments.scope == "layer" ? merge::PruneScope::kLayer : merge::PruneScope::kGlobal,
-       .mending = AsOptions(mending)});
-  if (common.json) std::cout << report.dump(2) << std::endl;
-  if (!common.json && !common.quiet) std::cout << Text(report) << "\nreport: " << arguments.out << ".json" << std::endl;
-  return 0;
+  const trainer::PruneRequest request{.sparsity = arguments.sparsity,
+                                      .scope = arguments.scope == "layer" ? merge::PruneScope::kLayer : merge::PruneScope::kGlobal,
+                                      .mending = AsOptions(mending)};
+  return trainer::WithCrew([&](trainer::Crew& crew) {
+    const base::Json report = trainer::PruneFile(config, arguments.model, arguments.out, request, crew);
+    if (!crew.leads()) return;
+    if (common.json) std::cout << report.dump(2) << std::endl;
+    if (!common.json && !common.quiet) std::cout << Text(report) << "\nreport: " << arguments.out << ".json" << std::endl;
+  });
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "merge/plane.h"
-#include "trainer/lmc.h"
+#include "trainer/crew.h"
 #include "trainer/mending.h"
 
 namespace basin::trainer {
@@ -45,8 +45,9 @@ struct AnalyzeRequest {
   MendingOptions mending{};
   PlaneOptions plane{};
 };
-/// All of it for two files, with the plane for three, into `folder` with pictures. Returns a summary for the terminal.
+/// All of it for two files, with the plane for three, into `folder` with pictures. Returns a summary, the same on all ranks. Singular
+/// values, derivatives and points of the plane are shared out over the crew; its first rank writes.
 base::Json AnalyzeFiles(const RunConfig& config, const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder,
-                        const AnalyzeRequest& request);
+                        const AnalyzeRequest& request, Crew& crew);
 
 }  // namespace basin::trainer

@@ -57,14 +57,18 @@ base::Json AsJson(const MendingOptions& options, int64_t samples) {
   return json;
 }
 
-Mender::Mender(const MendingOptions& options, const Workshop& shop, const std::vector<models::StateDict>& parents)
-    : options_(options), shop_(shop), parents_(parents), sample_(shop.bench, *shop.model, options.samples) {
+void CheckMending(const MendingOptions& options) {
   if (Corrects(options.renorm)) return;
   if (options.form != Form::kTogether || options.averaged) {
     throw ConfigError(Text("--renorm ", RenormName(options.renorm), " has no form ",
                            options.averaged ? "of one target a layer" : FormName(options.form),
                            "; it goes with --renorm repair, rescale or reshift"));
   }
+}
+
+Mender::Mender(const MendingOptions& options, const Workshop& shop, const std::vector<models::StateDict>& parents)
+    : options_(options), shop_(shop), parents_(parents), sample_(shop.bench, *shop.model, options.samples) {
+  CheckMending(options);
 }
 
 models::Classifier& Mender::Loaded(std::shared_ptr<models::Classifier>& scratch, size_t parent) {

@@ -31,10 +31,13 @@ struct MendingOptions {
 std::string_view RenormName(MendingOptions::Renorm renorm);
 std::string_view FormName(MendingOptions::Form form);
 
+/// ConfigError: a form without a correction that it could be a form of.
+void CheckMending(const MendingOptions& options);
+
 /// Measures parents when they are needed, once each, and mends networks that were merged of them.
 class Mender {
  public:
-  /// Borrows shop and parents. ConfigError: a form without a correction that it could be a form of.
+  /// Borrows shop and parents. ConfigError as CheckMending.
   Mender(const MendingOptions& options, const Workshop& shop, const std::vector<models::StateDict>& parents);
 
   /// `merged` holds sum_i weights[i] parents[of[i]] (or another kind of average of them) and is mended in place; eval mode afterwards.

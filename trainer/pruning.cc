@@ -23,10 +23,11 @@ base::Json LayersAsJson(const std::vector<merge::PrunedLayer>& layers, base::Jso
 }  // namespace
 
 base::Json PruneFile(const RunConfig& config, const std::filesystem::path& file, const std::filesystem::path& out,
-                     const PruneRequest& request) {
+                     const PruneRequest& request, Crew& crew) {
   if (request.mending.calibrate_biases || request.mending.form == MendingOptions::Form::kClosed) {
     throw ConfigError("prune corrects with --renorm reset, repair or rescale, together or sequential; the rest is for merged networks");
   }
+  if (!crew.leads()) return nullptr;
   Workshop shop(config);
   const std::vector<models::StateDict> dense{models::ReadState(file)};
   const auto score = [&] { return AsJson(Evaluate(*shop.model, shop.bench, shop.dataset->test)); };

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "merge/prune.h"
+#include "trainer/crew.h"
 #include "trainer/mending.h"
 
 namespace basin::trainer {
@@ -15,8 +16,8 @@ struct PruneRequest {
 };
 
 /// Writes the pruned and corrected model to `out`, and `out`.json: zeros of each layer, scores of the dense, the pruned and the
-/// corrected network on the test split. ConfigError: sparsity out of range, a mending that is none of pruning.
+/// corrected network on the test split. The crew's first rank does it all and has the report; the others get null. ConfigError: sparsity out of range, a mending that is none of pruning.
 base::Json PruneFile(const RunConfig& config, const std::filesystem::path& file, const std::filesystem::path& out,
-                     const PruneRequest& request);
+                     const PruneRequest& request, Crew& crew);
 
 }  // namespace basin::trainer

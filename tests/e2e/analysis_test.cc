@@ -129,6 +129,31 @@ TEST_F(Analysis, AnalyzeWritesEveryPartInItsShape) {
   EXPECT_EQ(summary["distance"]["l2"], distance["l2"]);
 }
 
+TEST_F(Analysis, AnalyzeUnderMpirunWritesTheSameBytes) {
+  const std::vector<std::string> words{Program("basin"), "analyze", Path("run.yaml"), Member(0), Member(1), Member(2), "--grid", "3", "--out"};
+  const auto run = [&](int ranks, const std::string& out) {
+    auto all = words;
+    all.push_back(Path(out));
+    // One thread everywhere: sums have one order.
+    const test::CommandOptions options{.environment = {"OMP_NUM_THREADS=1"}};
+    const CommandResult result = ranks == 1 ? test::RunCommand(all, options) : test::RunUnderMpi(ranks, all, options);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  };
+  run(1, "alone");
+  run(3, "together");
+  for (const char* name : {"distance.json", "singular.json", "collapse.csv", "taylor.json", "plane.csv", "plane_loss.svg"}) {
+    EXPECT_EQ(base::ReadFile(Path("alone") + '/' + name), base::ReadFile(Path("together") + '/' + name)) << name;
+  }
+}
+
+TEST_F(Analysis, AlignedNetworksAreMendedTowardsWhatWasMerged) {
+  const Json report = AsJson({"merge", Path("run.yaml"), Member(0), Member(1), "--align", "weight", "--renorm", "repair", "--out", Path("fitted.safetensors"), "--json"});
+  EXPECT_EQ(report["align"], "weight");
+  EXPECT_EQ(report["mending"]["renorm"], "repair");
+  const Json lines = AsJson({"lmc", Path("run.yaml"), Member(0), Member(1), "--align", "weight", "--renorm", "repair", "--points", "3", "--json"});
+  EXPECT_EQ(lines["lmc"].size(), 4U);
+}
+
 TEST_F(Analysis, AModelBesideItselfHasDistanceZeroAlignmentOneAndNoCollapse) {
   const Json summary = AsJson({"analyze", Path("run.yaml"), Member(0), Member(0), "--out", Path("self"), "--json"});
   EXPECT_EQ(summary["distance"]["l2"], 0);
