@@ -40,22 +40,46 @@ class Market {
     return true;
   }
 
-  /// Augmenting row reduction: a free row pays up to its second choice for its first; who is driven out bids next. Twice, as
-  /// Jonker and Volgenant found best, and bounded, since wars of small bids can be long.
-  void ReduceRows() {
-    for (int round = 0; round < 2 && !free_.empty(); ++round) {
-      std::vector<int64_t> waiting(free_.rbegin(), free_.rend()), left;
-      int64_t bids = 0;
-      const int64_t most = 4 * n_ + 16;
-      while (!waiting.empty() && bids++ < most) {
+  /// Augmenting row reduction: a free row pays up to its second choice for its first; who is driven out bids next. False when that
+  /// did not end within so many bids: wars of small bids can be long.
+  bool ReduceRows() {
+    std::vector<int64_t> waiting(free_.rbegin(), free_.rend()), left;
+    int64_t bids = 2 * n_ + 16;
+    while (!waiting.empty() && bids-- > 0) {
+      const int64_t row = waiting.back();
+      waiting.pop_back();
+      const auto [driven_out, paid] = Bid(row, 0);
+      if (driven_out >= 0) (paid ? waiting : left).push_back(driven_out);
+    }
+    const bool ended = waiting.empty();
+    left.insert(left.end(), waiting.rbegin(), waiting.rend());
+    free_ = std::move(left);
+    return ended;
+  }
+
+  /// Ends a war: an auction (Bertsekas 1988) in which each bid raises the price by a step more than it must, with smaller and smaller
+  /// steps. What it leaves are prices near the best ones; rows whose column is not among their best ones are set free again. Steps are powers of
+  /// two, so prices of whole gains stay exact.
+  void Auction() {
+    double gap = 0;
+    for (int64_t i = 0; i < n_; ++i) {
+      const TwoBest best = FindTwoBest(Row(i), price_.data(), n_);
+      gap += (best.first_profit - best.second_profit) / static_cast<double>(n_);
+    }
+    if (gap <= 0) return;
+    double step = std::exp2(std::floor(std::log2(gap)));
+    for (int stage = 0; stage < 4; ++stage, step /= 4) {
+      if (stage > 0) ReleaseUnless(step);
+      std::vector<int64_t> waiting(free_.rbegin(), free_.rend());
+      for (int64_t bids = 6 * n_; !waiting.empty() && bids > 0; --bids) {
         const int64_t row = waiting.back();
         waiting.pop_back();
-        const auto [driven_out, paid] = Bid(row);
-        if (driven_out >= 0) (paid ? waiting : left).push_back(driven_out);
+        const int64_t driven_out = Bid(row, step).driven_out;
+        if (driven_out >= 0) waiting.push_back(driven_out);
       }
-      left.insert(left.end(), waiting.rbegin(), waiting.rend());
-      free_ = std::move(left);
+      free_.assign(waiting.rbegin(), waiting.rend());
     }
+    ReleaseUnless(0);
   }
 
   /// Every row that is still free gets a column along a shortest path.
@@ -89,17 +113,28 @@ class Market {
     int64_t driven_out;
     bool paid;
   };
-  BidResult Bid(int64_t row) {
+  BidResult Bid(int64_t row, double step) {
     const TwoBest best = FindTwoBest(Row(row), price_.data(), n_);
     int64_t column = best.first;
     const double before = price_[column];
-    if (n_ > 1) price_[column] += best.first_profit - best.second_profit;
+    if (n_ > 1) price_[column] += best.first_profit - best.second_profit + step;
     const bool paid = price_[column] > before;  // the difference may be lost in rounding
     if (!paid && owner_[column] >= 0 && best.second >= 0) column = best.second;
     const int64_t driven_out = owner_[column];
     if (driven_out >= 0) column_[driven_out] = -1;
     Give(row, column);
     return {driven_out, paid};
+  }
+
+  /// Frees rows whose column is worse than their best one by more than `slack`.
+  void ReleaseUnless(double slack) {
+    for (int64_t i = 0; i < n_; ++i) {
+      const int64_t column = column_[i];
+      if (column < 0 || Row(i)[column] - price_[column] >= FindTwoBest(Row(i), price_.data(), n_).first_profit - slack) continue;
+      column_[i] = owner_[column] = -1;
+      free_.push_back(i);
+    }
+    std::sort(free_.begin(), free_.end());
   }
 
   void AugmentFrom(int64_t start) {
@@ -262,6 +297,7 @@ Assignment SolveAssignment(std::span<const double> gains, int64_t n) {
     return result;
   }
   if (const auto form = RankOneSearch(gains, n).Find()) return Sorted(*form);
+  if (!market.ReduceRows()) market.Auction();
   market.ReduceRows();
   market.Augment();
   return std::move(market).Result();

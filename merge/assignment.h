@@ -17,7 +17,8 @@ struct Assignment {
 /// Maximises sum_i gains[i, columns[i]] over permutations. `gains` row-major [n, n] float64; n = 0 gives nothing.
 ///
 /// Jonker and Volgenant's method ("A shortest augmenting path algorithm for dense and sparse linear assignment problems", Computing
-/// 38, 1987) with prices: column reduction, transfer, augmenting row reduction, then shortest augmenting paths. O(n^3) at worst.
+/// 38, 1987) with prices: column reduction, transfer, augmenting row reduction, then shortest augmenting paths; where rows fight over columns in long wars of small bids, an
+/// auction with falling steps (Bertsekas, Annals of Operations Research 14, 1988) goes first. O(n^3) at worst.
 /// Gains of the form r_i + s_j + a_i b_j, the worst case of that method, are recognised (to 32 units in the last place of the largest
 /// gain) and sorted: O(n^2).
 ///
