@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "trainer/align.h"
+
 namespace basin::launch {
 
 /// What the chosen subcommand does; returns the exit code.
@@ -23,10 +25,15 @@ struct CommonOptions {
 /// Adds --set, --log-level, --json, --quiet to a command. The options live as long as the pointer.
 std::shared_ptr<CommonOptions> AddCommonOptions(CLI::App& command);
 
+/// Adds --align, --seed, --starts and --symmetry. The options live as long as the pointer. `for_pairs`: only methods that align pairs;
+/// `standard`: the method when none is given.
+std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool for_pairs, const std::string& standard);
+
 void AddTrain(CLI::App& app, Action& action);
 void AddCheck(CLI::App& app, Action& action);
 void AddEval(CLI::App& app, Action& action);
 void AddMerge(CLI::App& app, Action& action);
+void AddMatch(CLI::App& app, Action& action);
 void AddLmc(CLI::App& app, Action& action);
 void AddInspect(CLI::App& app, Action& action);
 void AddReport(CLI::App& app, Action& action);

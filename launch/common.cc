@@ -18,4 +18,16 @@ std::shared_ptr<CommonOptions> AddCommonOptions(CLI::App& command) {
   return options;
 }
 
+std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool for_pairs, const std::string& standard) {
+  auto options = std::make_shared<trainer::AlignOptions>();
+  options->method = standard;
+  command.add_option("--align", options->method, trainer::AlignHelp(for_pairs) + " (default " + standard + ")")
+      ->check(CLI::IsMember(trainer::AlignNames(for_pairs)))
+      ->type_name("HOW");
+  command.add_option("--seed", options->seed, "of what is random in aligning (default 0)");
+  command.add_option("--starts", options->starts, "searches of weight matching; the best counts (default 1)")->check(CLI::Range(1, 10000));
+  command.add_option("--symmetry", options->symmetry, "which units belong together, for networks of your own (docs/merging.md)")->type_name("FILE");
+  return options;
+}
+
 }  // namespace basin::launch

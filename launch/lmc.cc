@@ -10,23 +10,25 @@ namespace basin::launch {
 namespace {
 
 struct LmcArguments {
-  std::string config, out, align = "none", renorm = "reset";
+  std::string config, out, renorm = "reset";
   std::vector<std::string> models;
   int points = 0;
 };
 
-int Lmc(const LmcArguments& arguments, const CommonOptions& common) {
+int Lmc(const LmcArguments& arguments, const trainer::AlignOptions& align, const CommonOptions& common) {
   std::vector<std::string> overrides = common.set;
   if (arguments.points > 0) overrides.push_back(Text("lmc.points=", arguments.points));
   const auto config = trainer::ReadRunConfig(arguments.config, overrides);
   if (arguments.models.size() < 2) throw ConfigError("lmc needs at least two models: a line has two ends");
   std::optional<std::filesystem::path> folder;
   if (!arguments.out.empty()) folder = arguments.out;
-  const base::Json report = trainer::ConnectFiles(config, {arguments.models.begin(), arguments.models.end()},
-                                                  arguments.renorm == "reset", folder);
-  std::cout << (common.json ? report.dump(2) : BarriersText(report["lmc"])) << std::endl;
-  if (folder) std::cerr << "curves: " << (*folder / "lmc.csv").string() << std::endl;
-  return 0;
+  return trainer::WithCrew([&](trainer::Crew& crew) {
+    const base::Json report = trainer::ConnectFiles(config, {arguments.models.begin(), arguments.models.end()},
+                                                    arguments.renorm == "reset", align, folder, crew);
+    if (!crew.leads()) return;
+    std::cout << (common.json ? report.dump(2) : BarriersText(report["lmc"])) << std::endl;
+    if (folder) std::cerr << "curves: " << (*folder / "lmc.csv").string() << std::endl;
+  });
 }
 
 }  // namespace
@@ -36,19 +38,20 @@ void AddLmc(CLI::App& app, Action& action) {
   command->description(
       "For every pair of models, loss and accuracy at evenly spaced points of the straight line between them, and the height of\n"
       "the barrier by three definitions: max_mean (B1, Git Re-Basin), linear (B2, Entezari et al.), mid (B3). Networks with\n"
-      "batch norm are measured with interpolated (none) and with recomputed (reset) statistics.\n\n"
+      "batch norm are measured with interpolated (none) and with recomputed (reset) statistics. --align: the second network of each pair\n"
+      "is permuted to fit the first. Under mpirun the ranks share the work.\n\n"
       "  basin lmc configs/quickstart.yaml a.safetensors b.safetensors --points 25 --out lmc/");
   auto arguments = std::make_shared<LmcArguments>();
   const auto common = AddCommonOptions(*command);
   command->add_option("CONFIG.yaml", arguments->config, "configuration with data and model")->required();
   command->add_option("MODEL", arguments->models, "two or more safetensors files")->required();
   command->add_option("--points", arguments->points, "points on each line, ends included (default: lmc.points, 25)")->check(CLI::Range(2, 100000));
-  command->add_option("--align", arguments->align, "none: units are taken as they are")->check(CLI::IsMember({"none"}))->type_name("HOW");
+  const auto align = AddAlignOptions(*command, /*for_pairs=*/true, "none");
   command->add_option("--renorm", arguments->renorm, "none | reset (default): also with recomputed batch-norm statistics")
       ->check(CLI::IsMember({"none", "reset"}))
       ->type_name("HOW");
   command->add_option("--out", arguments->out, "folder for lmc.csv and barriers.json")->type_name("DIR");
-  command->callback([=, &action] { action = [=] { return Lmc(*arguments, *common); }; });
+  command->callback([=, &action] { action = [=] { return Lmc(*arguments, *align, *common); }; });
 }
 
 }  // namespace basin::launch

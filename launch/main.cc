@@ -37,7 +37,7 @@ int Dispatch(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", VersionText);
   Action action;
-  for (const auto add : {AddTrain, AddCheck, AddEval, AddMerge, AddLmc, AddInspect, AddReport, AddStatus}) add(app, action);
+  for (const auto add : {AddTrain, AddCheck, AddEval, AddMerge, AddMatch, AddLmc, AddInspect, AddReport, AddStatus}) add(app, action);
   if (argc > 1) RefuseUnknownCommand(app, argv[1]);
   try {
     app.parse(argc, argv);

@@ -10,7 +10,7 @@ namespace {
 
 struct MergeArguments {
   std::vector<std::string> inputs;  // [CONFIG.yaml] MODEL...
-  std::string out, method = "uniform", align = "none", renorm = "none";
+  std::string out, method = "uniform", renorm = "none";
   std::vector<double> weights;
   double trim = 0.25;
 };
@@ -22,7 +22,19 @@ const std::map<std::string, trainer::MergeMethod> kMethods{{"uniform", trainer::
 
 bool IsModel(const std::string& path) { return path.ends_with(".safetensors"); }
 
-int Merge(const MergeArguments& arguments, const CommonOptions& common) {
+void Print(const MergeArguments& arguments, size_t models, const base::Json& report, const CommonOptions& common) {
+  if (common.json) std::cout << report.dump(2) << std::endl;
+  if (common.json || common.quiet) return;
+  std::cout << arguments.out << ": " << arguments.method << " of " << models << " models";
+  if (report["align"] != "none") std::cout << ", aligned by " << report["align"].get<std::string>();
+  if (report.contains("test")) {
+    std::cout << Text(", test accuracy ", 100 * report["test"]["accuracy"].get<double>(), " %, loss ",
+                      report["test"]["loss"].get<double>());
+  }
+  std::cout << "\nreport: " << arguments.out << ".json" << std::endl;
+}
+
+int Merge(const MergeArguments& arguments, const trainer::AlignOptions& align, const CommonOptions& common) {
   std::vector<std::string> models = arguments.inputs;
   std::optional<trainer::RunConfig> config;
   if (!IsModel(models.front())) {
@@ -36,20 +48,15 @@ int Merge(const MergeArguments& arguments, const CommonOptions& common) {
   if (!arguments.weights.empty() && arguments.method != "uniform") {
     throw ConfigError("--weights goes with --method uniform only");
   }
-  const base::Json report = trainer::MergeFiles(config, {models.begin(), models.end()}, arguments.out,
-                                                {.method = kMethods.at(arguments.method),
-                                                 .weights = arguments.weights,
-                                                 .trim = arguments.trim,
-                                                 .reset = arguments.renorm == "reset"});
-  if (common.json) std::cout << report.dump(2) << std::endl;
-  if (common.json || common.quiet) return 0;
-  std::cout << arguments.out << ": " << arguments.method << " of " << models.size() << " models";
-  if (report.contains("test")) {
-    std::cout << Text(", test accuracy ", 100 * report["test"]["accuracy"].get<double>(), " %, loss ",
-                      report["test"]["loss"].get<double>());
-  }
-  std::cout << "\nreport: " << arguments.out << ".json" << std::endl;
-  return 0;
+  const trainer::MergeRequest request{.method = kMethods.at(arguments.method),
+                                      .weights = arguments.weights,
+                                      .trim = arguments.trim,
+                                      .reset = arguments.renorm == "reset",
+                                      .align = align};
+  return trainer::WithCrew([&](trainer::Crew& crew) {
+    const base::Json report = trainer::MergeFiles(config, {models.begin(), models.end()}, arguments.out, request, crew);
+    if (crew.leads()) Print(arguments, models.size(), report, common);
+  });
 }
 
 }  // namespace
@@ -58,7 +65,8 @@ void AddMerge(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("merge", "make one model of several");
   command->description(
       "Average model files into one. Without a configuration the tensors are streamed, so memory stays at one tensor of each\n"
-      "file; greedy-soup and --renorm reset need data, so a configuration goes before the models.\n\n"
+      "file; greedy-soup and --renorm reset need data, so a configuration goes before the models. --align permutes the units of the\n"
+      "networks first, so that networks that were trained apart fit; under mpirun the ranks share that work.\n\n"
       "  basin merge a.safetensors b.safetensors --out merged.safetensors\n"
       "  basin merge configs/quickstart.yaml runs/quickstart/members/*.safetensors --method greedy-soup --renorm reset --out soup.safetensors");
   auto arguments = std::make_shared<MergeArguments>();
@@ -68,15 +76,13 @@ void AddMerge(CLI::App& app, Action& action) {
   command->add_option("--method", arguments->method, "uniform (default) | greedy-soup | median | trimmed-mean")
       ->check(CLI::IsMember(kMethods))
       ->type_name("METHOD");
-  command->add_option("--align", arguments->align, "none: units are taken as they are")
-      ->check(CLI::IsMember({"none"}))
-      ->type_name("HOW");
+  const auto align = AddAlignOptions(*command, /*for_pairs=*/false, "none");
   command->add_option("--renorm", arguments->renorm, "none (default) | reset: recompute batch-norm statistics on training data")
       ->check(CLI::IsMember({"none", "reset"}))
       ->type_name("HOW");
   command->add_option("--weights", arguments->weights, "weights of a uniform average, one a model")->delimiter(',');
   command->add_option("--trim", arguments->trim, "trimmed-mean: share dropped at each end (default 0.25)")->check(CLI::Range(0.0, 0.499999));
-  command->callback([=, &action] { action = [=] { return Merge(*arguments, *common); }; });
+  command->callback([=, &action] { action = [=] { return Merge(*arguments, *align, *common); }; });
 }
 
 }  // namespace basin::launch

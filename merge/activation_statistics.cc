@@ -22,13 +22,14 @@ torch::Tensor AsSamples(const torch::Tensor& x) {
 /// Puts a listener on a network in eval mode. At the end of its life listener and modes are as before.
 class Listening {
  public:
-  Listening(models::Classifier& model, models::UnitListener listener) : model_(model), old_(std::move(model.listener)) {
-    for (const auto& module : model.modules()) modes_.emplace_back(module.get(), module->is_training());
+  Listening(models::Classifier& model, models::UnitListener listener) : model_(model), old_(std::move(model.listener)), was_training_(model.is_training()) {
+    for (const auto& module : model.modules(/*include_self=*/false)) modes_.emplace_back(module.get(), module->is_training());
     model.eval();
     model.listener = std::move(listener);
   }
   ~Listening() {
     model_.listener = std::move(old_);
+    model_.train(was_training_);
     // train() reaches all that is below; parents come first, so that each module has its own last word.
     for (const auto& [module, mode] : modes_) module->train(mode);
   }
@@ -38,6 +39,7 @@ class Listening {
  private:
   models::Classifier& model_;
   models::UnitListener old_;
+  bool was_training_;
   std::vector<std::pair<torch::nn::Module*, bool>> modes_;
 };
 

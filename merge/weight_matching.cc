@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/seed.h"
@@ -121,52 +123,86 @@ class Descent {
   bool converged_ = true;
 };
 
-models::Permutations AsPermutations(const MatchedWeights& weights, const UnitOrders& orders) {
+/// Ids and their sizes, ascending.
+struct Units {
+  explicit Units(const std::map<std::string, int64_t>& units) {
+    for (const auto& [id, size] : units) {
+      ids.push_back(id);
+      sizes.push_back(size);
+    }
+  }
+  std::vector<std::string> ids;
+  std::vector<int64_t> sizes;
+};
+
+models::Permutations AsPermutations(const Units& units, const UnitOrders& orders) {
   models::Permutations permutations;
-  for (size_t p = 0; p < orders.size(); ++p) permutations[weights.ids()[p]] = torch::tensor(at::ArrayRef<int64_t>(orders[p]));
+  for (size_t p = 0; p < orders.size(); ++p) permutations[units.ids[p]] = torch::tensor(at::ArrayRef<int64_t>(orders[p]));
   return permutations;
 }
 
 /// A search as a row of numbers, all of them exact, so that it can travel: sweeps, converged, number of steps, orders, then
-/// (id, gain) of the steps that fit.
+/// (id, gain) of the steps.
 constexpr size_t kHead = 3;
 
 struct Layout {
-  explicit Layout(const MatchedWeights& weights, int max_sweeps)
-      : units(std::accumulate(weights.sizes().begin(), weights.sizes().end(), int64_t{0})),
-        most_steps(std::min<int64_t>(max_sweeps, 32) * std::ssize(weights.ids())) {}
-  int64_t length() const { return static_cast<int64_t>(kHead) + units + 2 * most_steps; }
-  int64_t units, most_steps;
+  Layout(const Units& units, int max_sweeps)
+      : places(std::accumulate(units.sizes.begin(), units.sizes.end(), int64_t{0})), most_steps(max_sweeps * std::ssize(units.ids)) {}
+  int64_t length() const { return static_cast<int64_t>(kHead) + places + 2 * most_steps; }
+  int64_t places, most_steps;
 };
 
-std::vector<double> Pack(const Descent& descent, const MatchedWeights& weights, const Layout& layout) {
-  const int64_t kept = std::min(std::ssize(descent.steps()), layout.most_steps);
-  std::vector<double> row{static_cast<double>(descent.sweeps()), descent.converged() ? 1.0 : 0.0, static_cast<double>(kept)};
+std::vector<double> Pack(const Descent& descent, const Units& units, const Layout& layout) {
+  std::vector<double> row{static_cast<double>(descent.sweeps()), descent.converged() ? 1.0 : 0.0, static_cast<double>(descent.steps().size())};
   for (const auto& order : descent.orders()) row.insert(row.end(), order.begin(), order.end());
-  for (int64_t k = 0; k < kept; ++k) {
-    const Matching::Step& step = descent.steps()[k];
-    const auto id = std::lower_bound(weights.ids().begin(), weights.ids().end(), step.id) - weights.ids().begin();
+  for (const Matching::Step& step : descent.steps()) {
+    const auto id = std::lower_bound(units.ids.begin(), units.ids.end(), step.id) - units.ids.begin();
     row.insert(row.end(), {static_cast<double>(id), step.gain});
   }
   row.resize(static_cast<size_t>(layout.length()), 0);
   return row;
 }
 
-Matching Unpack(const std::vector<double>& row, const MatchedWeights& weights) {
+Matching Unpack(const std::vector<double>& row, const Units& units) {
   Matching matching;
   matching.sweeps = static_cast<int>(row[0]);
   matching.converged = row[1] != 0;
   UnitOrders orders;
   auto at = row.begin() + kHead;
-  for (const int64_t size : weights.sizes()) {
+  for (const int64_t size : units.sizes) {
     orders.emplace_back(at, at + size);
     at += size;
   }
-  matching.permutations = AsPermutations(weights, orders);
+  matching.permutations = AsPermutations(units, orders);
   for (int64_t k = 0; k < static_cast<int64_t>(row[2]); ++k, at += 2) {
-    matching.steps.push_back({weights.ids()[static_cast<size_t>(at[0])], at[1]});
+    matching.steps.push_back({units.ids[static_cast<size_t>(at[0])], at[1]});
   }
   return matching;
+}
+
+/// Refuses networks that differ in a tensor, and a warm start that is no permutation of the specification's units.
+void CheckPair(const models::PermutationSpec& spec, const NetworkPair& pair, const models::Permutations& warm) {
+  const std::array both{pair.a, pair.b};
+  MatchStates(both);
+  if (!warm.empty()) models::ApplyPermutations(spec, warm, *pair.b);
+}
+
+Matching BestOf(std::span<const std::vector<double>> starts, const Units& units, const models::PermutationSpec& spec, const NetworkPair& pair) {
+  Matching best;
+  models::StateDict fitted;
+  for (size_t start = 0; start < starts.size(); ++start) {
+    Matching found = Unpack(starts[start], units);
+    models::StateDict state = models::ApplyPermutations(spec, found.permutations, *pair.b);
+    found.start = static_cast<int>(start);
+    found.objective_after = WeightObjective(spec, *pair.a, state);
+    if (start > 0 && found.objective_after <= best.objective_after) continue;
+    best = std::move(found);
+    fitted = std::move(state);
+  }
+  best.objective_before = WeightObjective(spec, *pair.a, *pair.b);
+  best.distance_squared_before = DistanceSquared(*pair.a, *pair.b);
+  best.distance_squared_after = DistanceSquared(*pair.a, fitted);
+  return best;
 }
 
 }  // namespace
@@ -193,30 +229,32 @@ double WeightObjective(const models::PermutationSpec& spec, const models::StateD
 
 Matching MatchWeights(const models::PermutationSpec& spec, const models::StateDict& a, const models::StateDict& b,
                       const WeightMatchingOptions& options, const TaskShare& share) {
+  return MatchWeightsOfPairs(spec, std::array{NetworkPair{&a, &b}}, options, share)[0];
+}
+
+std::vector<Matching> MatchWeightsOfPairs(const models::PermutationSpec& spec, std::span<const NetworkPair> pairs,
+                                          const WeightMatchingOptions& options, const TaskShare& share) {
   BASIN_CHECK(options.starts >= 1 && options.max_sweeps >= 0, "weight matching: ", options.starts, " starts, ", options.max_sweeps, " sweeps");
-  if (!options.warm.empty()) models::ApplyPermutations(spec, options.warm, b);  // refuses what is no permutation
-  const MatchedWeights weights(spec, a, b);
-  const Layout layout(weights, options.max_sweeps);
-  const auto rows = share(options.starts, layout.length(), [&](int64_t start) {
-    Descent descent(weights, options, static_cast<int>(start));
+  if (pairs.empty()) return {};
+  const Units units(models::ValidateSpec(spec, *pairs[0].a));
+  for (const NetworkPair& pair : pairs) CheckPair(spec, pair, options.warm);
+  const Layout layout(units, options.max_sweeps);
+  std::optional<MatchedWeights> weights;
+  int64_t prepared = -1;
+  const auto rows = share(std::ssize(pairs) * options.starts, layout.length(), [&](int64_t task) {
+    const int64_t pair = task / options.starts;
+    if (pair != prepared) weights.emplace(spec, *pairs[pair].a, *pairs[pair].b);
+    prepared = pair;
+    Descent descent(*weights, options, static_cast<int>(task % options.starts));
     descent.Run();
-    return Pack(descent, weights, layout);
+    return Pack(descent, units, layout);
   });
-  Matching best;
-  models::StateDict fitted;
-  for (int start = 0; start < options.starts; ++start) {
-    Matching found = Unpack(rows[start], weights);
-    models::StateDict state = models::ApplyPermutations(spec, found.permutations, b);
-    found.start = start;
-    found.objective_after = WeightObjective(spec, a, state);
-    if (start > 0 && found.objective_after <= best.objective_after) continue;
-    best = std::move(found);
-    fitted = std::move(state);
+  weights.reset();
+  std::vector<Matching> found;
+  for (size_t pair = 0; pair < pairs.size(); ++pair) {
+    found.push_back(BestOf(std::span(rows).subspan(pair * options.starts, options.starts), units, spec, pairs[pair]));
   }
-  best.objective_before = WeightObjective(spec, a, b);
-  best.distance_squared_before = DistanceSquared(a, b);
-  best.distance_squared_after = DistanceSquared(a, fitted);
-  return best;
+  return found;
 }
 
 }  // namespace basin::merge

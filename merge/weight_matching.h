@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,14 @@ struct Matching {
 /// CheckFailed as ValidateSpec; DataError when the networks differ in a tensor's name, shape or type.
 Matching MatchWeights(const models::PermutationSpec& spec, const models::StateDict& a, const models::StateDict& b,
                       const WeightMatchingOptions& options = {}, const TaskShare& share = DoneHere());
+
+/// Each pair's B to its A, as if one after another; pairs and starts together are the tasks of `share`. The networks are borrowed.
+struct NetworkPair {
+  const models::StateDict* a;
+  const models::StateDict* b;
+};
+std::vector<Matching> MatchWeightsOfPairs(const models::PermutationSpec& spec, std::span<const NetworkPair> pairs,
+                                          const WeightMatchingOptions& options = {}, const TaskShare& share = DoneHere());
 
 /// <A, B> over the trainable tensors of the specification, in float64.
 double WeightObjective(const models::PermutationSpec& spec, const models::StateDict& a, const models::StateDict& b);

@@ -2,31 +2,17 @@
 
 #include <ATen/Parallel.h>
 
+#include <array>
+#include <cmath>
+
 #include "base/error.h"
 #include "base/safetensors.h"
-#include "comm/in_process.h"
-#include "data/registry.h"
 #include "merge/soup.h"
 #include "trainer/lmc.h"
-#include "trainer/member.h"
+#include "trainer/workshop.h"
 
 namespace basin::trainer {
 namespace {
-
-/// Data, an empty network of the configured kind, and how to measure it.
-struct Workshop {
-  explicit Workshop(const RunConfig& run)
-      : config(run), dataset(data::LoadDataset(run.data)), bench{*dataset, run.evaluate, torch::kCPU, run.seed} {
-    CheckAgainstData(config, *dataset);
-    model = MakeClassifier(config, *dataset);
-  }
-  void Load(const models::StateDict& state, const std::string& source) { models::LoadState(*model, state, source); }
-
-  const RunConfig& config;
-  std::shared_ptr<const data::Dataset> dataset;
-  Bench bench;
-  std::shared_ptr<models::Classifier> model;
-};
 
 base::Json AsJson(const Score& score) { return {{"loss", score.loss}, {"accuracy", score.accuracy}}; }
 
@@ -80,6 +66,14 @@ base::Json EvaluateFiles(const RunConfig& config, const ModelFiles& files, bool 
 
 namespace {
 
+/// Everything that can be refused before the work.
+models::PermutationSpec PrepareToAlign(const AlignOptions& align, std::optional<Workshop>& shop, const std::vector<models::StateDict>& states) {
+  Workshop* const tools = shop ? &*shop : nullptr;
+  CheckAlignTools(align, tools);
+  for (size_t k = 1; k < states.size(); ++k) merge::DistanceSquared(states[0], states[k]);  // DataError where they differ in a tensor
+  return SpecificationOf(align, tools, states[0]);
+}
+
 constexpr std::array kMethodNames{"uniform", "greedy-soup", "median", "trimmed-mean"};
 
 merge::AverageOptions AsAverage(const MergeRequest& request) {
@@ -90,7 +84,15 @@ merge::AverageOptions AsAverage(const MergeRequest& request) {
   return {.method = method, .weights = request.weights, .trim = request.trim};
 }
 
-/// Squared distances of the inputs from the result, from the files, a tensor at a time.
+/// Squared distances of networks from the result.
+base::Json Distances(const std::vector<models::StateDict>& networks, const std::filesystem::path& out) {
+  const models::StateDict merged = models::ReadState(out);
+  base::Json distances = base::Json::array();
+  for (const models::StateDict& network : networks) distances.push_back(merge::DistanceSquared(network, merged));
+  return distances;
+}
+
+/// The same from the files, one at a time.
 base::Json Distances(const ModelFiles& files, const std::filesystem::path& out) {
   const models::StateDict merged = models::ReadState(out);
   base::Json distances = base::Json::array();
@@ -101,9 +103,8 @@ base::Json Distances(const ModelFiles& files, const std::filesystem::path& out) 
 }
 
 /// Merges that need data: greedy soup, recomputed statistics. Adds what was chosen to the report.
-void MergeWithData(Workshop& shop, const ModelFiles& files, const std::filesystem::path& out, const MergeRequest& request,
+void MergeWithData(Workshop& shop, const std::vector<models::StateDict>& states, const std::filesystem::path& out, const MergeRequest& request,
                    base::Json& report) {
-  const auto states = ReadAll(files);
   if (request.method == MergeMethod::kGreedySoup) {
     const data::Split& validation = shop.dataset->validation;
     if (validation.size() == 0) {
@@ -128,23 +129,40 @@ void MergeWithData(Workshop& shop, const ModelFiles& files, const std::filesyste
 }  // namespace
 
 base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& files, const std::filesystem::path& out,
-                      const MergeRequest& request) {
+                      const MergeRequest& request, Crew& crew) {
   const bool needs_data = request.reset || request.method == MergeMethod::kGreedySoup;
   if (needs_data && !config) {
     throw ConfigError("greedy-soup and --renorm reset need data: give a configuration file before the models");
   }
   base::Json report{{"method", kMethodNames[static_cast<size_t>(request.method)]},
-                    {"align", "none"},
+                    {"align", request.align.method},
                     {"renorm", request.reset ? "reset" : "none"},
                     {"inputs", Names(files)}};
   std::optional<Workshop> shop;
-  if (config) shop.emplace(*config);
+  const bool aligned = request.align.method != "none";
+  std::vector<models::StateDict> states;
+  models::PermutationSpec spec;
+  crew.Together([&] {
+    if (config) shop.emplace(*config);
+    if (aligned || needs_data) states = ReadAll(files);
+    if (aligned) spec = PrepareToAlign(request.align, shop, states);
+  });
+  if (aligned) {
+    auto alignments = AlignNetworks(states, {spec, shop ? &*shop : nullptr, request.align, crew.share()});
+    for (size_t k = 0; k < states.size(); ++k) {
+      report["aligned"].push_back(std::move(alignments[k].report));
+      states[k] = std::move(alignments[k].state);
+    }
+  }
+  if (!crew.leads()) return nullptr;
   if (needs_data) {
-    MergeWithData(*shop, files, out, request, report);
+    MergeWithData(*shop, states, out, request, report);
+  } else if (aligned) {
+    models::SaveState(out, merge::AverageStates(states, AsAverage(request)));
   } else {
     merge::AverageFiles(files, out, AsAverage(request), {});
   }
-  report["distance_squared"] = Distances(files, out);
+  report["distance_squared"] = aligned ? Distances(states, out) : Distances(files, out);
   if (shop) {
     const auto score = [&](const std::filesystem::path& file) {
       shop->Load(models::ReadState(file), file.string());
@@ -157,20 +175,67 @@ base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& 
   return report;
 }
 
-base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool reset,
-                        const std::optional<std::filesystem::path>& folder) {
-  Workshop shop(config);
-  const auto comm = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, config.comm.timeout);
+base::Json MatchFiles(const std::optional<RunConfig>& config, const ModelFiles& files, const std::filesystem::path& out,
+                      const AlignOptions& align, Crew& crew) {
+  std::optional<Workshop> shop;
+  std::vector<models::StateDict> states;
+  models::PermutationSpec spec;
+  crew.Together([&] {
+    if (config) shop.emplace(*config);
+    states = ReadAll(files);
+    spec = PrepareToAlign(align, shop, states);
+  });
+  const AlignTools tools{spec, shop ? &*shop : nullptr, align, crew.share()};
+  const Alignment found = std::move(AlignPairs(std::array{merge::NetworkPair{&states[0], &states[1]}}, tools)[0]);
+  const double before = merge::DistanceSquared(states[0], states[1]), after = merge::DistanceSquared(states[0], found.state);
+  base::Json report{{"align", align.method}, {"inputs", Names(files)}};
+  report.update(found.report);
+  report["distance"] = {{"l2_before", std::sqrt(before)}, {"l2_after", std::sqrt(after)}, {"l2_squared_before", before}, {"l2_squared_after", after}};
+  report["permutations"] = PermutationsAsJson(found.permutations);
+  crew.Together([&] {
+    if (!crew.leads()) return;
+    models::SaveState(out, found.state);
+    base::WriteJson(out.string() + ".json", report);
+  });
+  return report;
+}
+
+base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool reset, const AlignOptions& align,
+                        const std::optional<std::filesystem::path>& folder, Crew& crew) {
+  std::optional<Workshop> shop;
+  std::vector<models::StateDict> networks;
+  models::PermutationSpec spec;
+  crew.Together([&] {
+    shop.emplace(config);
+    networks = ReadAll(files);
+    if (align.method != "none") spec = PrepareToAlign(align, shop, networks);
+  });
   const auto pairs = ChoosePairs(config.lmc.pairs == LmcOptions::Pairs::kNone ? LmcOptions::Pairs::kAll : config.lmc.pairs,
                                  static_cast<int64_t>(files.size()));
-  auto curves = MeasurePairs(ReadAll(files), pairs, config.lmc, shop.bench, *shop.model, ByRank(*comm));
+  auto lines = pairs;
+  base::Json report{{"files", Names(files)}, {"points", config.lmc.points}, {"align", align.method}};
+  if (align.method != "none") {
+    std::vector<merge::NetworkPair> ends;
+    for (const auto& [a, b] : pairs) ends.push_back({&networks[a], &networks[b]});
+    std::vector<Alignment> aligned = AlignPairs(ends, {spec, &*shop, align, crew.share()});
+    for (size_t k = 0; k < pairs.size(); ++k) {
+      lines[k].second = std::ssize(networks);
+      networks.push_back(std::move(aligned[k].state));
+      report["aligned"].push_back(std::move(aligned[k].report));
+    }
+  }
+  auto curves = MeasurePairs(networks, lines, config.lmc, shop->bench, *shop->model, crew.share());
   if (!reset) std::erase_if(curves, [](const PairCurve& curve) { return curve.renorm == "reset"; });
-  base::Json report{{"files", Names(files)}, {"points", config.lmc.points}, {"lmc", BarriersAsJson(curves)}};
-  if (folder) {
+  for (PairCurve& curve : curves) {
+    if (curve.b >= std::ssize(files)) curve.b = pairs[curve.b - std::ssize(files)].second;  // made to fit its a
+  }
+  report["lmc"] = BarriersAsJson(curves);
+  crew.Together([&] {
+    if (!folder || !crew.leads()) return;
     std::filesystem::create_directories(*folder);
     base::WriteFileAtomically(*folder / "lmc.csv", CurvesAsCsv(curves));
     base::WriteJson(*folder / "barriers.json", report);
-  }
+  });
   return report;
 }
 

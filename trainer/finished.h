@@ -8,7 +8,9 @@
 
 #include "base/json.h"
 #include "merge/average.h"
+#include "trainer/align.h"
 #include "trainer/config.h"
+#include "trainer/crew.h"
 
 namespace basin::trainer {
 
@@ -24,14 +26,21 @@ struct MergeRequest {
   std::vector<double> weights{};  ///< uniform only; empty: equal
   double trim = 0.25;             ///< trimmed-mean
   bool reset = false;             ///< recompute batch-norm statistics of the result (needs data)
+  AlignOptions align{};           ///< what is done to the networks first
 };
-/// Writes `out` and, beside it, `out`.json: what was done, distances, and with a configuration the test scores of inputs and
+/// Aligning is shared out over the crew; its first rank does the rest and has the report, the others get null. Writes `out` and, beside it, `out`.json: what was done, distances, and with a configuration the test scores of inputs and
 /// result. Without a configuration: uniform, median, trimmed-mean, with the memory of one tensor of each file.
 base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& files, const std::filesystem::path& out,
-                      const MergeRequest& request);
+                      const MergeRequest& request, Crew& crew);
 
-/// Curves and barriers of all pairs of files; `reset`: also with recomputed statistics. With a folder: lmc.csv and barriers.json.
-base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool reset,
-                        const std::optional<std::filesystem::path>& folder);
+/// Writes `out`, a complete model: the second file's network with its units permuted to fit the first's. Beside it `out`.json: objective,
+/// sweeps and distances before and after, and the permutations. The report is the same on all ranks; the first writes.
+base::Json MatchFiles(const std::optional<RunConfig>& config, const ModelFiles& files, const std::filesystem::path& out,
+                      const AlignOptions& align, Crew& crew);
+
+/// Curves and barriers of all pairs of files; `reset`: also with recomputed statistics. Aligned: the second of each pair is made to
+/// fit the first. With a folder: lmc.csv and barriers.json. Aligning and measuring are shared out over the crew; its first rank writes.
+base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, bool reset, const AlignOptions& align,
+                        const std::optional<std::filesystem::path>& folder, Crew& crew);
 
 }  // namespace basin::trainer

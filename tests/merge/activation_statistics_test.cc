@@ -20,10 +20,10 @@ using tests::RandomTensor;
 using tests::RelativeDifference;
 using tests::RoughModel;
 
-const models::InputShape kImage{3, 8, 8};
+const models::InputShape kImage{3, 16, 16};
 
 ImageBatches Images(int64_t count, int64_t size, uint64_t seed = 1) {
-  return {count, [=](int64_t batch) { return RandomTensor({size, 3, 8, 8}, seed + static_cast<uint64_t>(batch)); }};
+  return {count, [=](int64_t batch) { return RandomTensor({size, 3, 16, 16}, seed + static_cast<uint64_t>(batch)); }};
 }
 
 /// Both sets of activations, [samples, units] each, side by side as one batch of images.
@@ -119,7 +119,7 @@ TEST(MeasurePair, ListensToAResidualStreamAfterItsLastBlock) {
   const ImageBatches batches = Images(2, 20);
   const PairStatistics found = MeasurePair(*a, *b, batches);
   for (int stage = 0; stage < 3; ++stage) {
-    EXPECT_EQ(found.of("P_stream" + std::to_string(stage)).count.item<double>(), 40.0 * 64 / (1 << 2 * stage));
+    EXPECT_EQ(found.of("P_stream" + std::to_string(stage)).count.item<double>(), 40.0 * 256 / (1 << 2 * stage));
   }
   // The classifier is linear in the mean over pixels of the last stream: the mean logits follow from the mean activations.
   const torch::NoGradGuard no_grad;
@@ -138,7 +138,7 @@ TEST(MeasurePair, LeavesModesListenersAndStatisticsAsTheyWere) {
   const models::StateDict before = models::CloneState(models::StateOf(*a));
   const ImageBatches failing{2, [](int64_t batch) {
                                if (batch == 1) throw std::runtime_error("no more images");
-                               return RandomTensor({4, 3, 8, 8}, 1);
+                               return RandomTensor({4, 3, 16, 16}, 1);
                              }};
   EXPECT_THROW(MeasurePair(*a, *b, failing), std::runtime_error);
   EXPECT_TRUE(a->is_training());
