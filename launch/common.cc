@@ -26,6 +26,11 @@ std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool f
       ->type_name("HOW");
   command.add_option("--seed", options->seed, "of what is random in aligning (default 0)");
   command.add_option("--starts", options->starts, "searches of weight matching; the best counts (default 1)")->check(CLI::Range(1, 10000));
+  command.add_option("--samples", options->samples, "training images for methods that need data (default 10000)")->check(CLI::PositiveNumber);
+  command.add_option("--similarity", options->similarity, "activation: correlation (default) | second-moment")
+      ->check(CLI::IsMember({"correlation", "second-moment"}))
+      ->type_name("HOW");
+  command.add_flag("--before-relu", options->before_relu, "activation: compare units before their ReLU");
   command.add_option("--symmetry", options->symmetry, "which units belong together, for networks of your own (docs/merging.md)")->type_name("FILE");
   return options;
 }

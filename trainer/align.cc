@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "trainer/align_data.h"
 #include "trainer/config_symmetry.h"
 
 namespace basin::trainer {
@@ -43,6 +44,7 @@ const AlignMethod& Find(const std::string& name) {
 const std::vector<AlignMethod>& AlignMethods() {
   static const std::vector<AlignMethod> methods{
       {.name = "weight", .help = "weight matching (Git Re-Basin)", .pairs = AlignByWeight},
+      {.name = "activation", .help = "units that do the same on training images", .needs_data = true, .pairs = AlignByActivation},
   };
   return methods;
 }

@@ -79,11 +79,11 @@ TEST(MeasurePair, AgreesWithSumsInDoubleOverEveryPixel) {
       const torch::Tensor x = before ? xs[i] : xs[i].relu(), y = before ? ys[i] : ys[i].relu();
       const PairStatistics::Sums sums = found.of("P_conv" + std::to_string(i + 1));
       EXPECT_EQ(sums.count.item<double>(), static_cast<double>(x.size(1)));
-      // Single products are float32 GEMMs about the mean.
+      // Products are float32 GEMMs of 2^13 samples about the mean: sqrt(2^13) x 2^-24 = 5e-6.
       EXPECT_LT(RelativeDifference(sums.a, x.sum(1)), 1e-12);
-      EXPECT_LT(RelativeDifference(sums.ab, x.mm(y.t())), 1e-6);
-      EXPECT_LT(RelativeDifference(sums.aa, x.mm(x.t())), 1e-6);
-      EXPECT_LT(RelativeDifference(sums.bb, y.mm(y.t())), 1e-6);
+      EXPECT_LT(RelativeDifference(sums.ab, x.mm(y.t())), 1e-5);
+      EXPECT_LT(RelativeDifference(sums.aa, x.mm(x.t())), 1e-5);
+      EXPECT_LT(RelativeDifference(sums.bb, y.mm(y.t())), 1e-5);
       const PairStatistics::Moments moments = found.MomentsOf("P_conv" + std::to_string(i + 1));
       const auto centred = [](const torch::Tensor& t) { return t - t.mean(1, true); };
       EXPECT_LT(RelativeDifference(moments.ab, centred(x).mm(centred(y).t()) / static_cast<double>(x.size(1))), 1e-5);
@@ -108,8 +108,8 @@ TEST(MeasurePair, LosesNothingToAMeanFarFromZero) {
   const PairStatistics::Moments moments = MeasureGiven(a, b, {.before_nonlinearity = true}).MomentsOf("P");
   const auto centred = [](const torch::Tensor& t) { return t - t.mean(0, true); };
   const torch::Tensor exact = centred(a).t().mm(centred(b)) / 3000;
-  EXPECT_LT(RelativeDifference(moments.ab, exact), 1e-6);  // a plain float32 GEMM is off by more than 0.1 here
-  EXPECT_LT(RelativeDifference(moments.aa, a.var(0, /*unbiased=*/false)), 1e-6);
+  EXPECT_LT(RelativeDifference(moments.ab, exact), 5e-6);  // a plain float32 GEMM is off by more than 0.1 here
+  EXPECT_LT(RelativeDifference(moments.aa, a.var(0, /*unbiased=*/false)), 5e-6);
 }
 
 TEST(MeasurePair, ListensToAResidualStreamAfterItsLastBlock) {
