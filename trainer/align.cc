@@ -45,6 +45,8 @@ const std::vector<AlignMethod>& AlignMethods() {
   static const std::vector<AlignMethod> methods{
       {.name = "weight", .help = "weight matching (Git Re-Basin)", .pairs = AlignByWeight},
       {.name = "activation", .help = "units that do the same on training images", .needs_data = true, .pairs = AlignByActivation},
+      {.name = "ste", .help = "learnt from the loss at the midpoint, straight through", .needs_data = true, .pairs = AlignByStraightThrough},
+      {.name = "cca", .help = "units mixed linearly (CCA-Merge); merge only, no permutation", .needs_data = true, .together = AlignByCca},
   };
   return methods;
 }
@@ -83,7 +85,7 @@ void CheckAlignTools(const AlignOptions& options, const Workshop* shop) {
 std::vector<Alignment> AlignPairs(std::span<const merge::NetworkPair> pairs, const AlignTools& tools) {
   const AlignMethod& method = Find(tools.options.method);
   if (!method.pairs) {
-    throw ConfigError(Text("--align ", method.name, " aligns all networks together; here allowed: ", base::JoinNames(AlignNames(true))));
+    throw ConfigError(Text("--align ", method.name, " is for merge only: it fits all networks to each other, or by more than a permutation; here allowed: ", base::JoinNames(AlignNames(true))));
   }
   return method.pairs(pairs, tools);
 }
