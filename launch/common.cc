@@ -39,8 +39,8 @@ std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool f
       ->check(CLI::IsMember({"correlation", "second-moment"}))
       ->type_name("HOW");
   command.add_flag("--before-relu", options->before_relu, "activation: compare units before their ReLU");
-  command.add_option("--epochs", options->epochs, "ste: passes over the samples (default 1)")->check(CLI::PositiveNumber);
-  command.add_option("--lr", options->lr, "ste: learning rate (default 0.01)")->check(CLI::PositiveNumber);
+  command.add_option("--epochs", options->epochs, "ste, sinkhorn: passes over the samples (default 1)")->check(CLI::PositiveNumber);
+  command.add_option("--lr", options->lr, "ste, sinkhorn: learning rate (default 0.01, 0.1)")->check(CLI::PositiveNumber);
   command.add_option("--ridge", options->ridge, "cca: added to the covariances, in units of their mean variance (default 0.001)")
       ->check(CLI::NonNegativeNumber);
   command.add_option("--symmetry", options->symmetry, "which units belong together, for networks of your own (docs/merging.md)")->type_name("FILE");

@@ -46,6 +46,7 @@ const std::vector<AlignMethod>& AlignMethods() {
       {.name = "weight", .help = "weight matching (Git Re-Basin)", .pairs = AlignByWeight},
       {.name = "activation", .help = "units that do the same on training images", .needs_data = true, .pairs = AlignByActivation},
       {.name = "ste", .help = "learnt from the loss at the midpoint, straight through", .needs_data = true, .pairs = AlignByStraightThrough},
+      {.name = "sinkhorn", .help = "the same through doubly stochastic matrices, begun at weight matching's", .needs_data = true, .pairs = AlignBySinkhorn},
       {.name = "cca", .help = "units mixed linearly (CCA-Merge); merge only, no permutation", .needs_data = true, .together = AlignByCca},
   };
   return methods;

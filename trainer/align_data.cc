@@ -8,6 +8,7 @@
 #include "base/seed.h"
 #include "merge/activation_matching.h"
 #include "merge/cca.h"
+#include "merge/sinkhorn.h"
 #include "merge/straight_through.h"
 
 namespace basin::trainer {
@@ -124,6 +125,19 @@ std::vector<Alignment> AlignByStraightThrough(std::span<const merge::NetworkPair
     merge::StraightThrough found =
         merge::MatchStraightThrough(show.a(), *pair.a, *pair.b, batches, {.lr = lr, .seed = tools.options.seed});
     return Learnt{std::move(found.permutations), found.losses.front(), found.losses[found.best_step]};
+  });
+}
+
+std::vector<Alignment> AlignBySinkhorn(std::span<const merge::NetworkPair> pairs, const AlignTools& tools) {
+  Show show(tools);
+  const merge::TrainingBatches batches = show.training();
+  const double lr = tools.options.lr > 0 ? tools.options.lr : merge::SinkhornOptions{}.lr;
+  const base::Json settings{{"samples", show.samples()}, {"epochs", tools.options.epochs}, {"steps", batches.steps}, {"lr", lr}, {"seed", tools.options.seed}};
+  return AlignByLearning(pairs, tools, settings, [&](const merge::NetworkPair& pair) {
+    // Begun where weight matching ends.
+    const auto warm = merge::MatchWeights(tools.spec, *pair.a, *pair.b, {.seed = tools.options.seed, .starts = tools.options.starts}).permutations;
+    merge::SinkhornMatching found = merge::MatchSinkhorn(show.a(), *pair.a, *pair.b, {.lr = lr, .warm = warm}, batches);
+    return Learnt{std::move(found.permutations), found.hard.front(), found.hard[found.best_step]};
   });
 }
 
