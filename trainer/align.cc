@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "merge/many.h"
+#include "merge/universe.h"
 #include "trainer/align_data.h"
 #include "trainer/config_symmetry.h"
 
@@ -31,6 +33,26 @@ std::vector<Alignment> AlignByWeight(std::span<const merge::NetworkPair> pairs, 
   return aligned;
 }
 
+std::vector<Alignment> Applied(const models::PermutationSpec& spec, std::span<const models::StateDict> networks,
+                               const std::vector<models::Permutations>& permutations, const base::Json& report) {
+  std::vector<Alignment> aligned;
+  for (size_t k = 0; k < networks.size(); ++k) {
+    aligned.push_back({models::ApplyPermutations(spec, permutations[k], networks[k]), permutations[k], report});
+  }
+  return aligned;
+}
+
+std::vector<Alignment> AlignMany(std::span<const models::StateDict> networks, const AlignTools& tools) {
+  const auto found = merge::MatchMany(tools.spec, networks, {.seed = tools.options.seed, .starts = tools.options.starts}, tools.share);
+  return Applied(tools.spec, networks, found.permutations, {{"rounds", found.rounds}, {"converged", found.converged}, {"seed", tools.options.seed}});
+}
+
+std::vector<Alignment> AlignThroughUniverse(std::span<const models::StateDict> networks, const AlignTools& tools) {
+  const auto found = merge::MatchUniverse(tools.spec, networks, {}, tools.share);
+  return Applied(tools.spec, networks, found.permutations,
+                 {{"objective", {{"before", found.objective_before}, {"after", found.objective_after}}}, {"iterations", found.iterations}});
+}
+
 const AlignMethod& Find(const std::string& name) {
   for (const AlignMethod& method : AlignMethods()) {
     if (method.name == name) return method;
@@ -47,6 +69,8 @@ const std::vector<AlignMethod>& AlignMethods() {
       {.name = "activation", .help = "units that do the same on training images", .needs_data = true, .pairs = AlignByActivation},
       {.name = "ste", .help = "learnt from the loss at the midpoint, straight through", .needs_data = true, .pairs = AlignByStraightThrough},
       {.name = "sinkhorn", .help = "the same through doubly stochastic matrices, begun at weight matching's", .needs_data = true, .pairs = AlignBySinkhorn},
+      {.name = "many", .help = "each to the mean of the others, until none moves", .together = AlignMany},
+      {.name = "universe", .help = "all at once through a common universe (C2M3)", .together = AlignThroughUniverse},
       {.name = "cca", .help = "units mixed linearly (CCA-Merge); merge only, no permutation", .needs_data = true, .together = AlignByCca},
   };
   return methods;

@@ -45,7 +45,7 @@ struct Alignment {
   base::Json report{};                  ///< objectives, sweeps, ...
 };
 
-/// One row. A method that aligns pairs serves all commands; one that aligns all networks together serves merge and, with two, match.
+/// One row. A method that aligns pairs serves all commands; one that aligns all networks together serves merge.
 /// The results are the same on every rank, however the tasks were shared.
 struct AlignMethod {
   std::string name, help;
