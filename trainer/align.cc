@@ -103,7 +103,11 @@ models::PermutationSpec SpecificationOf(const AlignOptions& options, Workshop* s
 }
 
 void CheckAlignTools(const AlignOptions& options, const Workshop* shop) {
-  if (options.method == "none" || !Find(options.method).needs_data || shop != nullptr) return;
+  if (options.method == "none" || !Find(options.method).needs_data) return;
+  if (options.symmetry) {
+    throw ConfigError(Text("--align ", options.method, " runs the configured network and takes its symmetry; leave --symmetry out"));
+  }
+  if (shop != nullptr) return;
   throw ConfigError(Text("--align ", options.method, " needs data: give a configuration file before the models"));
 }
 

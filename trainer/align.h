@@ -71,7 +71,7 @@ models::PermutationSpec SpecificationOf(const AlignOptions& options, Workshop* s
 std::vector<Alignment> AlignNetworks(std::span<const models::StateDict> networks, const AlignTools& tools);
 /// Each pair's b made to fit its a. ConfigError for a method that has no pairs.
 std::vector<Alignment> AlignPairs(std::span<const merge::NetworkPair> pairs, const AlignTools& tools);
-/// ConfigError when the method needs data and there is no configuration.
+/// ConfigError when the method needs data and there is no configuration, or a specification of the user's.
 void CheckAlignTools(const AlignOptions& options, const Workshop* shop);
 
 /// {"id": [...], ...}

@@ -18,9 +18,6 @@ namespace {
 class Show {
  public:
   explicit Show(const AlignTools& tools) : shop_(*tools.shop), options_(tools.options) {
-    if (options_.symmetry) {
-      throw ConfigError(Text("--align ", options_.method, " runs the configured network and takes its symmetry; leave --symmetry out"));
-    }
     b_ = MakeClassifier(shop_.config, *shop_.dataset);
     const data::Split& train = shop_.dataset->train;
     if (train.size() == 0) throw ConfigError(Text("--align ", options_.method, " needs training images, and the data set has none"));
