@@ -26,6 +26,7 @@ enum class Purpose : uint32_t {
   kTest = 10,     ///< tests and benches
   kDropout = 11,
   kMatchOrder = 12,  ///< in which order weight matching visits the layers (a: start, b: sweep) and many networks (a: round)
+  kMatchImages = 13,  ///< the training images that alignment looks at (a: epoch)
 };
 
 /// Names one stream. Counters that a purpose does not need stay 0.

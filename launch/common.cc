@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "base/log.h"
+#include "base/nearest.h"
 #include "launch/commands.h"
 
 namespace basin::launch {
@@ -22,10 +25,24 @@ std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool f
   auto options = std::make_shared<trainer::AlignOptions>();
   options->method = standard;
   command.add_option("--align", options->method, trainer::AlignHelp(for_pairs) + " (default " + standard + ")")
-      ->check(CLI::IsMember(trainer::AlignNames(for_pairs)))
+      ->check([=](const std::string& name) {
+        const auto here = trainer::AlignNames(for_pairs), all = trainer::AlignNames(/*for_pairs=*/false);
+        if (std::ranges::count(here, name) > 0) return std::string();
+        const char* why = std::ranges::count(all, name) > 0 ? " is for merge only: it does not permute one network to fit another" : " is not known";
+        return name + why + "; allowed here: " + base::JoinNames(here);
+      })
       ->type_name("HOW");
   command.add_option("--seed", options->seed, "of what is random in aligning (default 0)");
   command.add_option("--starts", options->starts, "searches of weight matching; the best counts (default 1)")->check(CLI::Range(1, 10000));
+  command.add_option("--samples", options->samples, "training images for methods that need data (default 10000)")->check(CLI::PositiveNumber);
+  command.add_option("--similarity", options->similarity, "activation: correlation (default) | second-moment")
+      ->check(CLI::IsMember({"correlation", "second-moment"}))
+      ->type_name("HOW");
+  command.add_flag("--before-relu", options->before_relu, "activation: compare units before their ReLU");
+  command.add_option("--epochs", options->epochs, "ste, sinkhorn: passes over the samples (default 1)")->check(CLI::PositiveNumber);
+  command.add_option("--lr", options->lr, "ste, sinkhorn: learning rate (default 0.01, 0.1)")->check(CLI::PositiveNumber);
+  command.add_option("--ridge", options->ridge, "cca: added to the covariances, in units of their mean variance (default 0.001)")
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--symmetry", options->symmetry, "which units belong together, for networks of your own (docs/merging.md)")->type_name("FILE");
   return options;
 }

@@ -16,12 +16,21 @@ struct MatchArguments {
 void Print(const std::string& out, const base::Json& report) {
   if (report.contains("objective")) {
     std::cout << Text("objective ", report["objective"]["before"].get<double>(), " -> ", report["objective"]["after"].get<double>());
+    if (report.contains("sweeps")) {
+      std::cout << Text(" in ", report["sweeps"].get<int>(), " sweeps", report["converged"].get<bool>() ? "" : " (not converged)");
+    }
+    std::cout << "\n";
   }
-  if (report.contains("sweeps")) {
-    std::cout << Text(" in ", report["sweeps"].get<int>(), " sweeps", report["converged"].get<bool>() ? "" : " (not converged)");
+  if (report.contains("loss")) {
+    std::cout << Text("loss at the midpoint, of one batch ", report["loss"]["first"].get<double>(), " -> ", report["loss"]["best"].get<double>(), "\n");
+  }
+  if (report.contains("mean_similarity")) {
+    for (const auto& [id, mean] : report["mean_similarity"].items()) {
+      std::cout << Text(id, ": mean similarity ", mean["before"].get<double>(), " -> ", mean["after"].get<double>(), "\n");
+    }
   }
   const base::Json& distance = report["distance"];
-  std::cout << Text("\ndistance ", distance["l2_before"].get<double>(), " -> ", distance["l2_after"].get<double>(), " (squared ",
+  std::cout << Text("distance ", distance["l2_before"].get<double>(), " -> ", distance["l2_after"].get<double>(), " (squared ",
                     distance["l2_squared_before"].get<double>(), " -> ", distance["l2_squared_after"].get<double>(), ")\n", out,
                     ": B, permuted to fit A\npermutations: ", out, ".json")
             << std::endl;

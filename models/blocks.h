@@ -50,6 +50,11 @@ void AddNorm(PermutationSpec& spec, const std::string& name, Norm norm, const st
 
 /// [n, C, H, W] in the memory format channels_last, so that all layers after it keep to it.
 torch::Tensor ChannelsLast(const torch::Tensor& images);
+/// Tells the listener, if there is one. Returns x.
+inline torch::Tensor& Heard(const UnitListener& listener, const std::string& id, torch::Tensor& x) {
+  if (listener) listener(id, x);
+  return x;
+}
 /// [n, C, H, W] -> [n, C]
 torch::Tensor GlobalMean(const torch::Tensor& x);
 

@@ -3,6 +3,7 @@
 
 #include <torch/nn.h>
 
+#include <functional>
 #include <string>
 
 #include "models/symmetry.h"
@@ -26,6 +27,10 @@ struct ModelOptions {
   std::vector<int64_t> hidden{};  ///< mlp: units of the hidden layers; empty: 512, 512, 512
 };
 
+/// Sees the units of a permutation id before their ReLU: x [n, units] or [n, units, H, W]. The ReLU may follow in place, so what is kept
+/// must be a copy.
+using UnitListener = std::function<void(const std::string& id, const torch::Tensor& x)>;
+
 /// images [n, C, H, W] float32 -> logits [n, classes] float32.
 class Classifier : public torch::nn::Module {
  public:
@@ -35,6 +40,10 @@ class Classifier : public torch::nn::Module {
   /// True: forward is faster (and meant to be called) with channels_last images.
   virtual bool prefers_channels_last() const { return true; }
   virtual InitialLaw initial_law() const { return InitialLaw::kPyTorch; }
+
+  /// Called in forward once for each id of symmetry(), after the norm and before a pool. A residual stream's id: the sum after
+  /// its last block (after the stem where no block follows on it). Empty: no effect, no cost.
+  UnitListener listener;
 };
 
 }  // namespace basin::models

@@ -22,6 +22,7 @@ class ConvNet final : public Classifier {
       convs_[i] = register_module(Text("conv", i + 1), MakeConv({in, out}, has_bias()));
       norms_[i] = NormLayer(norm_kind_, out, /*dims=*/2);
       norms_[i].RegisterIn(*this, Text("bn", i + 1));
+      ids_[i] = ChannelsId(i);
       in = out;
     }
     fc_ = register_module("fc", Linear(in, classes));
@@ -31,6 +32,7 @@ class ConvNet final : public Classifier {
     torch::Tensor x = ChannelsLast(images);
     for (size_t i = 0; i < kChannels.size(); ++i) {
       x = norms_[i](convs_[i]->forward(x));
+      Heard(listener, ids_[i], x);
       // ReLU and maximum commute, values and gradients alike; after the pool there is a quarter to do.
       if (i < kNumPooled) x = torch::max_pool2d(x, 2);
       x.relu_();
@@ -54,6 +56,7 @@ class ConvNet final : public Classifier {
   Norm norm_kind_;
   std::array<Conv2d, kChannels.size()> convs_{nullptr, nullptr, nullptr, nullptr};
   std::array<NormLayer, kChannels.size()> norms_;
+  std::array<std::string, kChannels.size()> ids_;
   Linear fc_{nullptr};
 };
 

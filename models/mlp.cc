@@ -24,12 +24,16 @@ class Mlp final : public Classifier {
     for (size_t i = 1; i + 1 < units.size(); ++i) {
       norms_.emplace_back(norm, units[i], /*dims=*/1);
       norms_.back().RegisterIn(parent, std::to_string(i - 1));
+      ids_.push_back(UnitsId(i - 1));
     }
   }
 
   torch::Tensor forward(const torch::Tensor& images) override {
     torch::Tensor x = images.flatten(1);
-    for (size_t i = 0; i < norms_.size(); ++i) x = norms_[i](layers_[i]->forward(x)).relu_();
+    for (size_t i = 0; i < norms_.size(); ++i) {
+      x = norms_[i](layers_[i]->forward(x));
+      Heard(listener, ids_[i], x).relu_();
+    }
     return layers_.back()->forward(x);
   }
 
@@ -50,6 +54,7 @@ class Mlp final : public Classifier {
   Norm norm_kind_;
   std::vector<Linear> layers_;    // the last is the classifier
   std::vector<NormLayer> norms_;  // one a hidden layer
+  std::vector<std::string> ids_;  // of their units
 };
 
 }  // namespace

@@ -41,7 +41,7 @@ struct BlockShape {
 /// with a norm where the shape changes.
 class ResidualBlock final : public torch::nn::Module {
  public:
-  ResidualBlock(const BlockShape& shape, Norm norm) : norm_kind_(norm) {
+  ResidualBlock(const std::string& name, const BlockShape& shape, Norm norm) : norm_kind_(norm) {
     const auto [in, inner, out, stride, bottleneck] = shape;
     if (bottleneck) {
       AddStep({in, inner, 1, 1});
@@ -51,6 +51,7 @@ class ResidualBlock final : public torch::nn::Module {
       AddStep({in, inner, 3, stride});
       AddStep({inner, out, 3, 1});
     }
+    for (size_t i = 1; i < steps_.size(); ++i) inner_ids_.push_back(Text("P_", name, "_inner", i));
     if (in == out && stride == 1) return;
     torch::nn::Module& parent = *register_module("downsample", torch::nn::ModuleList());
     projection_ = MakeConv({in, out, 1, stride}, has_bias());
@@ -59,13 +60,15 @@ class ResidualBlock final : public torch::nn::Module {
     projection_norm_.RegisterIn(parent, "1");
   }
 
-  torch::Tensor forward(const torch::Tensor& x) {
+  /// `stream`: the id to tell the listener of the block's output; "" when another block follows on the same stream.
+  torch::Tensor forward(const torch::Tensor& x, const UnitListener& listener, const std::string& stream) {
     torch::Tensor y = x;
     for (size_t i = 0; i < steps_.size(); ++i) {
-      if (i > 0) y.relu_();
+      if (i > 0) Heard(listener, inner_ids_[i - 1], y).relu_();
       y = steps_[i].norm(steps_[i].conv->forward(y));
     }
     y.add_(projects() ? projection_norm_(projection_->forward(x)) : x);
+    if (!stream.empty()) Heard(listener, stream, y);
     return y.relu_();
   }
 
@@ -75,7 +78,7 @@ class ResidualBlock final : public torch::nn::Module {
   void AddTo(PermutationSpec& spec, const std::string& name, const std::string& in, const std::string& out) const {
     std::string before = in;
     for (size_t i = 1; i <= steps_.size(); ++i) {
-      const std::string after = i == steps_.size() ? out : Text("P_", name, "_inner", i);
+      const std::string after = i == steps_.size() ? out : inner_ids_[i - 1];
       AddConv(spec, Text(name, ".conv", i), {after, before}, has_bias());
       AddNorm(spec, Text(name, ".bn", i), norm_kind_, after);
       before = after;
@@ -102,6 +105,7 @@ class ResidualBlock final : public torch::nn::Module {
 
   Norm norm_kind_;
   std::vector<Step> steps_;
+  std::vector<std::string> inner_ids_;  // after each step but the last
   Conv2d projection_{nullptr};
   NormLayer projection_norm_;
 };
@@ -122,34 +126,39 @@ class ResNet final : public Classifier {
       const int64_t out = layout_.bottleneck ? 4 * inner : inner;
       for (int64_t index = 0; index < layout_.blocks[stage]; ++index) {
         const int64_t stride = index == 0 && stage > 0 ? 2 : 1;
-        auto block = std::make_shared<ResidualBlock>(BlockShape{channels, inner, out, stride, layout_.bottleneck}, norm_kind_);
+        const std::string name = Text("layer", stage + 1, ".", index);
+        auto block =
+            std::make_shared<ResidualBlock>(name, BlockShape{channels, inner, out, stride, layout_.bottleneck}, norm_kind_);
         layer->push_back(block);
-        blocks_.push_back({Text("layer", stage + 1, ".", index), block});
+        if (block->projects()) EndStream();
+        blocks_.push_back({name, block, ""});
         channels = out;
       }
       register_module(Text("layer", stage + 1), layer);
     }
+    EndStream();
     fc_ = register_module("fc", Linear(channels, classes));
   }
 
   torch::Tensor forward(const torch::Tensor& images) override {
     torch::Tensor x = bn1_(conv1_->forward(ChannelsLast(images)));
+    if (!stem_ends_.empty()) Heard(listener, stem_ends_, x);
     // ReLU and maximum commute, values and gradients alike; after the pool there is a quarter to do.
     if (!small_stem_) x = torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
     x.relu_();
-    for (const auto& [name, block] : blocks_) x = block->forward(x);
+    for (const auto& [name, block, ends] : blocks_) x = block->forward(x, listener, ends);
     return fc_->forward(GlobalMean(x));
   }
 
   PermutationSpec symmetry() const override {
     PermutationSpec spec;
     size_t stream = 0;  // a projection starts a new one
-    std::string id = "P_stream0";
+    std::string id = StreamId(stream);
     AddConv(spec, "conv1", {id, ""}, has_bias());
     AddNorm(spec, "bn1", norm_kind_, id);
-    for (const auto& [name, block] : blocks_) {
+    for (const auto& [name, block, ends] : blocks_) {
       const std::string before = id;
-      if (block->projects()) id = Text("P_stream", ++stream);
+      if (block->projects()) id = StreamId(++stream);
       block->AddTo(spec, name, before, id);
     }
     AddLinear(spec, "fc", {"", id});
@@ -162,7 +171,13 @@ class ResNet final : public Classifier {
   struct NamedBlock {
     std::string name;
     std::shared_ptr<ResidualBlock> block;
+    std::string ends;  // the stream whose last block this is, or ""
   };
+
+  static std::string StreamId(size_t stream) { return Text("P_stream", stream); }
+
+  /// The stream that has come so far ends with what was built last.
+  void EndStream() { (blocks_.empty() ? stem_ends_ : blocks_.back().ends) = StreamId(streams_++); }
 
   bool has_bias() const { return norm_kind_ == Norm::kNone; }
 
@@ -171,6 +186,8 @@ class ResNet final : public Classifier {
   bool small_stem_;
   Conv2d conv1_{nullptr};
   NormLayer bn1_;
+  std::string stem_ends_;  // the stream that has no block, or ""
+  size_t streams_ = 0;
   std::vector<NamedBlock> blocks_;
   Linear fc_{nullptr};
 };

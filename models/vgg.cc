@@ -37,7 +37,7 @@ class Vgg final : public Classifier {
         continue;
       }
       const int64_t out = ScaledUnits(options, channels);
-      Stage stage{Text(index), Text(index + 1), MakeConv({in, out}, /*bias=*/true), NormLayer(norm_kind_, out, /*dims=*/2)};
+      Stage stage{ChannelsId(stages_.size()), Text(index), Text(index + 1), MakeConv({in, out}, /*bias=*/true), NormLayer(norm_kind_, out, /*dims=*/2)};
       features.register_module(stage.conv_name, stage.conv);
       stage.norm.RegisterIn(features, stage.norm_name);
       stages_.push_back(stage);
@@ -51,6 +51,7 @@ class Vgg final : public Classifier {
     torch::Tensor x = ChannelsLast(images);
     for (Stage& stage : stages_) {
       x = stage.norm(stage.conv->forward(x));
+      Heard(listener, stage.id, x);
       // ReLU and maximum commute, values and gradients alike; after the pool there is a quarter to do.
       if (stage.pooled) x = torch::max_pool2d(x, 2);
       x.relu_();
@@ -72,7 +73,7 @@ class Vgg final : public Classifier {
 
  private:
   struct Stage {
-    std::string conv_name, norm_name;
+    std::string id, conv_name, norm_name;
     Conv2d conv{nullptr};
     NormLayer norm;
     bool pooled = false;

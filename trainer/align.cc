@@ -7,6 +7,7 @@
 #include "base/nearest.h"
 #include "merge/many.h"
 #include "merge/universe.h"
+#include "trainer/align_data.h"
 #include "trainer/config_symmetry.h"
 
 namespace basin::trainer {
@@ -65,8 +66,12 @@ const AlignMethod& Find(const std::string& name) {
 const std::vector<AlignMethod>& AlignMethods() {
   static const std::vector<AlignMethod> methods{
       {.name = "weight", .help = "weight matching (Git Re-Basin)", .pairs = AlignByWeight},
+      {.name = "activation", .help = "units that do the same on training images", .needs_data = true, .pairs = AlignByActivation},
+      {.name = "ste", .help = "learnt from the loss at the midpoint, straight through", .needs_data = true, .pairs = AlignByStraightThrough},
+      {.name = "sinkhorn", .help = "the same through doubly stochastic matrices, begun at weight matching's", .needs_data = true, .pairs = AlignBySinkhorn},
       {.name = "many", .help = "each to the mean of the others, until none moves", .together = AlignMany},
       {.name = "universe", .help = "all at once through a common universe (C2M3)", .together = AlignThroughUniverse},
+      {.name = "cca", .help = "units mixed linearly (CCA-Merge); merge only, no permutation", .needs_data = true, .together = AlignByCca},
   };
   return methods;
 }
@@ -98,14 +103,18 @@ models::PermutationSpec SpecificationOf(const AlignOptions& options, Workshop* s
 }
 
 void CheckAlignTools(const AlignOptions& options, const Workshop* shop) {
-  if (options.method == "none" || !Find(options.method).needs_data || shop != nullptr) return;
+  if (options.method == "none" || !Find(options.method).needs_data) return;
+  if (options.symmetry) {
+    throw ConfigError(Text("--align ", options.method, " runs the configured network and takes its symmetry; leave --symmetry out"));
+  }
+  if (shop != nullptr) return;
   throw ConfigError(Text("--align ", options.method, " needs data: give a configuration file before the models"));
 }
 
 std::vector<Alignment> AlignPairs(std::span<const merge::NetworkPair> pairs, const AlignTools& tools) {
   const AlignMethod& method = Find(tools.options.method);
   if (!method.pairs) {
-    throw ConfigError(Text("--align ", method.name, " aligns all networks together; here allowed: ", base::JoinNames(AlignNames(true))));
+    throw ConfigError(Text("--align ", method.name, " is for merge only: it fits all networks to each other, or by more than a permutation; here allowed: ", base::JoinNames(AlignNames(true))));
   }
   return method.pairs(pairs, tools);
 }

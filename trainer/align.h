@@ -21,6 +21,13 @@ struct AlignOptions {
   uint64_t seed = 0;  ///< of everything random in it
   int starts = 1;     ///< searches, of which the best counts; for methods that search
   std::optional<std::filesystem::path> symmetry{};  ///< a specification (trainer/config_symmetry.h) instead of the configured network's
+  // Methods that look at training images, un-augmented:
+  int64_t samples = 10000;                    ///< images, drawn by the seed; all when there are fewer
+  std::string similarity = "correlation";     ///< activation: "correlation" | "second-moment"
+  bool before_relu = false;                   ///< activation: units are compared before their ReLU
+  double epochs = 1;                          ///< ste, sinkhorn: passes over the samples
+  double lr = 0;                              ///< ste, sinkhorn: learning rate; 0: the method's own
+  double ridge = 1e-3;                        ///< cca: added to the covariances, in units of their mean variance
 };
 
 /// What a method may use. Borrows everything.
@@ -64,7 +71,7 @@ models::PermutationSpec SpecificationOf(const AlignOptions& options, Workshop* s
 std::vector<Alignment> AlignNetworks(std::span<const models::StateDict> networks, const AlignTools& tools);
 /// Each pair's b made to fit its a. ConfigError for a method that has no pairs.
 std::vector<Alignment> AlignPairs(std::span<const merge::NetworkPair> pairs, const AlignTools& tools);
-/// ConfigError when the method needs data and there is no configuration.
+/// ConfigError when the method needs data and there is no configuration, or a specification of the user's.
 void CheckAlignTools(const AlignOptions& options, const Workshop* shop);
 
 /// {"id": [...], ...}

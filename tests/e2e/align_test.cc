@@ -119,5 +119,32 @@ TEST_F(Align, RefusesWhatItCannotDo) {
   EXPECT_FALSE(std::filesystem::exists(Path("x.safetensors")));
 }
 
+TEST_F(Align, MatchingByDataKeepsTheFunctionAndDoesNotDependOnTheNumberOfRanks) {
+  for (const std::string method : {"activation", "ste", "sinkhorn"}) {
+    const auto words = [&](const std::string& out) {
+      return std::vector<std::string>{"match", kConfig, Member(0), Member(1), "--align", method, "--samples", "256", "--seed", "3", "--out", Path(out)};
+    };
+    const CommandResult alone = Basin(words(method + "_alone.safetensors")), shared = UnderMpi(words(method + "_shared.safetensors"));
+    ASSERT_EQ(alone.exit_code, 0) << alone.err;
+    ASSERT_EQ(shared.exit_code, 0) << shared.err;
+    ExpectSameFile(method + "_alone.safetensors", method + "_shared.safetensors");
+    const Json report = base::ReadJson(Path(method + "_alone.safetensors.json"));
+    EXPECT_EQ(report["align"], method);
+    EXPECT_EQ(report["permutations"].size(), 4u);
+    const Json scores = Json::parse(Basin({"eval", kConfig, Member(1), Path(method + "_alone.safetensors"), "--json"}).out);
+    EXPECT_NEAR(scores["models"][0]["test"]["loss"], scores["models"][1]["test"]["loss"], 1e-5) << method;
+  }
+}
+
+TEST_F(Align, CcaMergesButDoesNotMatch) {
+  const CommandResult merged = Basin({"merge", kConfig, Member(0), Member(1), "--align", "cca", "--samples", "256", "--renorm", "reset", "--out",
+                                      Path("cca.safetensors"), "--json"});
+  ASSERT_EQ(merged.exit_code, 0) << merged.err;
+  EXPECT_EQ(Json::parse(merged.out)["aligned"][1]["samples"], 256);
+  const CommandResult refused = Basin({"match", kConfig, Member(0), Member(1), "--align", "cca", "--out", Path("no.safetensors")});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("cca is for merge only"), std::string::npos) << refused.err;
+}
+
 }  // namespace
 }  // namespace basin
