@@ -34,7 +34,8 @@ std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool f
       ->type_name("HOW");
   command.add_option("--seed", options->seed, "of what is random in aligning (default 0)");
   command.add_option("--starts", options->starts, "searches of weight matching; the best counts (default 1)")->check(CLI::Range(1, 10000));
-  command.add_option("--samples", options->samples, "training images for methods that need data (default 10000)")->check(CLI::PositiveNumber);
+  command.add_option("--samples", options->samples, "training images that methods look at (default: all, at most 10000)")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 40));
   command.add_option("--similarity", options->similarity, "activation: correlation (default) | second-moment")
       ->check(CLI::IsMember({"correlation", "second-moment"}))
       ->type_name("HOW");

@@ -1,5 +1,6 @@
 #include "launch/mending.h"
 
+#include <cstdlib>
 #include <map>
 
 namespace basin::launch {
@@ -31,8 +32,12 @@ std::shared_ptr<MendingArguments> AddMendingOptions(CLI::App& command, const std
       ->check(CLI::IsMember(kForms))
       ->type_name("FORM");
   command.add_flag("--averaged", arguments->averaged, "of repair, rescale, reshift: one target a layer instead of one a unit");
-  command.add_option("--samples", arguments->samples, "training images for statistics (default: all, at most 10000)")
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 40));
+  if (CLI::Option* shared = command.get_option_no_throw("--samples")) {  // aligning looks at as many
+    shared->each([arguments](const std::string& value) { arguments->samples = std::atoll(value.c_str()); });
+  } else {
+    command.add_option("--samples", arguments->samples, "training images for statistics (default: all, at most 10000)")
+        ->check(CLI::Range(int64_t{2}, int64_t{1} << 40));
+  }
   if (!merged) return arguments;
   command.add_flag("--calibrate-bias", arguments->calibrate_bias, "weigh the bias at depth h by lambda^h (plain networks; needs no images)");
   command.add_flag("--temperature", arguments->temperature, "divide the logits by the best temperature on the sample");

@@ -15,7 +15,7 @@ struct MendingArguments {
   bool averaged = false, calibrate_bias = false, temperature = false;
   int64_t samples = 0;
 };
-/// Adds --renorm (with the default given), --form, --averaged, --samples, and, for merged networks, --calibrate-bias and --temperature.
+/// Adds --renorm (with the default given), --form, --averaged, --samples (unless the command has it already: then it counts for both), and, for merged networks, --calibrate-bias and --temperature.
 std::shared_ptr<MendingArguments> AddMendingOptions(CLI::App& command, const std::string& renorm, bool merged = true);
 trainer::MendingOptions AsOptions(const MendingArguments& arguments);
 

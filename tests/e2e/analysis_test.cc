@@ -163,7 +163,8 @@ TEST_F(Analysis, AModelBesideItselfHasDistanceZeroAlignmentOneAndNoCollapse) {
     if (layer["correlation"].is_number()) EXPECT_GT(layer["correlation"].get<double>(), 0.5);  // less than 1 by dead units alone
   }
   EXPECT_EQ(summary["taylor"]["estimate_mid"], 0);
-  EXPECT_NEAR(summary["taylor"]["barrier_mid"].get<double>(), 0, 1e-14);  // the chord's own rounding
+  // The ends are scored in a pass that is differentiated, the middle is not: float32 sums in another order.
+  EXPECT_NEAR(summary["taylor"]["barrier_mid"].get<double>(), 0, 1e-6);  // the chord's own rounding
 }
 
 TEST_F(Analysis, AnalyzeRefusesFourModelsAndThreeOnALine) {

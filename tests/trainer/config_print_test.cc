@@ -33,10 +33,10 @@ TEST(Config, TheDefaultsOfEachStrategyAreThoseOfTheContract) {
   const std::string window = "start: 0.0 stop: 1.0 ";
   EXPECT_EQ(strategy("independent"), "  name: independent ");
   EXPECT_EQ(strategy("papa"), "  name: papa alpha: 0.99 every_steps: 10 couple_lr: true buffers: true " + window);
-  EXPECT_EQ(strategy("papa-all"), "  name: papa-all every_epochs: 5 renorm: repair ");
-  EXPECT_EQ(strategy("papa-2"), "  name: papa-2 every_epochs: 5 renorm: repair ");
-  EXPECT_EQ(strategy("dart"), "  name: dart from_epoch: null every_epochs: 40 ");
-  EXPECT_EQ(strategy("local-sgd"), "  name: local-sgd every_steps: 100 post_local_from: 0 " + window);
+  EXPECT_EQ(strategy("papa-all"), "  name: papa-all every_epochs: 5 renorm: repair align: none ");
+  EXPECT_EQ(strategy("papa-2"), "  name: papa-2 every_epochs: 5 renorm: repair align: none ");
+  EXPECT_EQ(strategy("dart"), "  name: dart from_epoch: null every_epochs: 40 align: none ");
+  EXPECT_EQ(strategy("local-sgd"), "  name: local-sgd every_steps: 100 post_local_from: 0 align: none " + window);
   EXPECT_EQ(strategy("diloco"), "  name: diloco every_steps: 100 outer_lr: 0.7 outer_momentum: 0.9 nesterov: true " + window);
   EXPECT_EQ(strategy("sparta"), "  name: sparta p: 0.001 every_steps: 1 law: constant " + window);
   EXPECT_EQ(strategy("gossip"), "  name: gossip every_steps: 10 weight: 0.5 " + window);

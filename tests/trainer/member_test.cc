@@ -5,6 +5,7 @@
 #include "data/registry.h"
 #include "merge/renormalise.h"
 #include "models/registry.h"
+#include "models/state_dict.h"
 
 namespace basin::trainer {
 namespace {

@@ -11,15 +11,16 @@ using test::RunTrial;
 using test::SmallShape;
 using test::Trial;
 
+/// Each acts once in two epochs of one step.
 std::vector<StrategyOptions> Averaging(Align align) {
   return {PapaAllOptions{.every_epochs = 1, .renorm = Renorm::kNone, .align = align},
           Papa2Options{.every_epochs = 1, .renorm = Renorm::kNone, .align = align},
-          DartOptions{.from_epoch = 1, .every_epochs = 1, .align = align},
-          LocalSgdOptions{.align = align, .when = {.every_steps = 1}}};
+          DartOptions{.from_epoch = 1, .every_epochs = 9, .align = align},
+          LocalSgdOptions{.align = align, .when = {.every_steps = 2}}};
 }
 
 TEST(Aligning, FitsAllOthersToMember0BeforeTheMeanIsTaken) {
-  const auto shape = SmallShape(3, 1);
+  const auto shape = SmallShape(3, 2);
   const auto start = test::RandomMembers(shape);
   auto turned = test::Clone(start);  // as RecordingAligner does
   for (size_t rank = 1; rank < turned.size(); ++rank) turned[rank].weights = turned[rank].weights.flip(0);
@@ -38,7 +39,7 @@ TEST(Aligning, FitsAllOthersToMember0BeforeTheMeanIsTaken) {
 
 TEST(Aligning, SendsMember0sWeightsOnceToEachOfTheOthers) {
   for (const int members : {1, 2, 5}) {
-    const auto shape = SmallShape(members, 3);
+    const auto shape = SmallShape(members, 2);
     for (const StrategyOptions& options : Averaging(Align::kWeight)) {
       if (std::holds_alternative<Papa2Options>(options)) continue;  // draws its pairs
       test::ExpectExactForecast(RunTrial(options, shape, test::RandomMembers(shape)));
