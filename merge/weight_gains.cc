@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "merge/gram_product.h"
 #include "merge/match.h"
 
 namespace basin::merge {
@@ -26,7 +27,9 @@ torch::Tensor Arrange(const torch::Tensor& tensor, int64_t first, int64_t last) 
 /// gains += a^T b, with all but the last axis summed over.
 void AddProduct(torch::Tensor& gains, const torch::Tensor& a, const torch::Tensor& b) {
   const int64_t n = gains.size(0);
-  gains.addmm_(a.reshape({-1, n}).t(), b.reshape({-1, n}));
+  const torch::Tensor rows_a = a.reshape({-1, n}).contiguous(), rows_b = b.reshape({-1, n}).contiguous();
+  const bool done = AddGramProduct(rows_a.const_data_ptr<double>(), rows_b.const_data_ptr<double>(), rows_a.size(0), n, gains.mutable_data_ptr<double>());
+  if (!done) gains.addmm_(rows_a.t(), rows_b);
 }
 
 }  // namespace
