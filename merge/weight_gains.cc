@@ -21,7 +21,10 @@ torch::Tensor Arrange(const torch::Tensor& tensor, int64_t first, int64_t last) 
     if (axis != first && axis != last) order.push_back(axis);
   }
   order.push_back(last);
-  return tensor.permute(order).contiguous();
+  const torch::Tensor view = tensor.permute(order);
+  if (last != 0 || first > 1) return view.contiguous();
+  // The axes but one keep their order: a transposition, which LibTorch copies in blocks.
+  return tensor.reshape({tensor.size(0), -1}).t().contiguous().view(view.sizes());
 }
 
 /// gains += a^T b, with all but the last axis summed over.
@@ -107,7 +110,8 @@ bool WeightGains::UpdatePlace(int64_t p, size_t place, const UnitOrders& orders)
   UnitOrders& seen = seen_[p][place].orders;
   const std::vector<int64_t>& now = orders[other];
   if (seen.empty()) {
-    AddProduct(gains_[p], a, b.index_select(0, AsIndices(now)));
+    const bool as_they_are = std::ranges::is_sorted(now);
+    AddProduct(gains_[p], a, as_they_are ? b : b.index_select(0, AsIndices(now)));
     seen = {now};
     return true;
   }
