@@ -4,12 +4,15 @@
 #include <chrono>
 #include <filesystem>
 #include <span>
+#include <string>
+#include <vector>
 
 #include <google/protobuf/stubs/logging.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "coordinator/chunk.h"
 #include "coordinator/service.h"
 #include "coordinator/weights_store.h"
 #include "coordinator/wire_checks.h"
@@ -31,6 +34,24 @@ void Call(std::string_view bytes, const Handle& handle) {
   }
 }
 
+/// The coordinator's own parser of chunks, over bytes that come in pieces, takes what protobuf's takes and reads the same.
+void ReadBothWays(std::string_view bytes) {
+  constexpr size_t kPiece = 7;
+  std::vector<grpc::Slice> pieces;
+  for (size_t at = 0; at < bytes.size(); at += kPiece) pieces.emplace_back(std::string(bytes.substr(at, kPiece)));
+  grpc::ByteBuffer buffer(pieces.data(), pieces.size());
+  Chunk ours;
+  wire::WeightsChunk theirs;
+  const bool taken = grpc::SerializationTraits<Chunk, void>::Deserialize(&buffer, &ours).ok();
+  BASIN_CHECK(taken == theirs.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())), "one parser took it");
+  if (!taken) return;
+  std::string data;
+  for (const auto& part : ours.data()) data.append(reinterpret_cast<const char*>(part.data()), part.size());
+  BASIN_CHECK(data == theirs.data(), "other data");
+  theirs.clear_data();
+  BASIN_CHECK(ours.head.SerializeAsString() == theirs.SerializeAsString(), "another head");
+}
+
 /// A stream of one chunk.
 void Receive(Service& service, WeightsStore& store, const wire::WeightsChunk& chunk) {
   const WeightsHeader header = FromWire(chunk);
@@ -49,7 +70,9 @@ void Find(Service& service, WeightsStore& store, const wire::WeightsQuery& query
 
 void CallAtTheEnd(Service& service, WeightsStore& store, int kind, std::string_view bytes) {
   switch (kind) {
-    case 8: return Call<wire::WeightsChunk>(bytes, [&](const auto& m) { Receive(service, store, m); });
+    case 8:
+      ReadBothWays(bytes);
+      return Call<wire::WeightsChunk>(bytes, [&](const auto& m) { Receive(service, store, m); });
     case 9: return Call<wire::WeightsQuery>(bytes, [&](const auto& m) { Find(service, store, m); });
     case 10: return Call<wire::AverageRequest>(bytes, [](const auto& m) { FromWire(m.caller()), FromWire(m); });
     case 11:
