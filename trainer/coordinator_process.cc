@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ namespace {
 
 constexpr int kAnnouncements = 3;  // the descriptor that the new process writes its address to
 constexpr int kStartSeconds = 20;
+constexpr int kEndSeconds = 10;  // a coordinator ends within seconds, unless it is stopped or waits for a disk
 
 std::filesystem::path Program() {
   const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
@@ -97,6 +99,10 @@ std::string ReadLine(int descriptor, int seconds) {
 
 void End(pid_t pid) {
   kill(pid, SIGTERM);
+  const int process = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  pollfd ended{.fd = process, .events = POLLIN, .revents = 0};
+  if (process >= 0 && poll(&ended, 1, kEndSeconds * 1000) == 0) kill(pid, SIGKILL);
+  if (process >= 0) close(process);
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
 }

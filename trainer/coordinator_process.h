@@ -15,7 +15,7 @@ class CoordinatorProcess {
  public:
   /// Waits until it listens. ConfigError: the program is not there, or did not begin to listen (with what it said).
   CoordinatorProcess(const std::filesystem::path& run_dir, const std::string& token);
-  /// Asks it to end (SIGTERM) and waits for that.
+  /// Asks it to end (SIGTERM), and ends it (SIGKILL) when it has not within ten seconds.
   ~CoordinatorProcess();
   CoordinatorProcess(const CoordinatorProcess&) = delete;
   CoordinatorProcess& operator=(const CoordinatorProcess&) = delete;
