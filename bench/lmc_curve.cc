@@ -27,14 +27,6 @@ data::Dataset RandomImages(int64_t count, int64_t channels, int64_t size) {
   return dataset;
 }
 
-trainer::TaskShare Alone() {
-  return [](int64_t count, int64_t, const trainer::Task& task) {
-    std::vector<std::vector<double>> results;
-    for (int64_t t = 0; t < count; ++t) results.push_back(task(t));
-    return results;
-  };
-}
-
 void Run(const bench::Options& given) {
   base::KeepFreedMemory();
   at::set_num_threads(1);
@@ -56,7 +48,7 @@ void Run(const bench::Options& given) {
   std::vector<double> seconds;
   for (int64_t round = 0; round < number("--rounds", "2"); ++round) {
     const double start = bench::Now();
-    trainer::MeasurePairs(ends, {{0, 1}}, lmc, bench, *model, Alone());
+    trainer::MeasurePairs(ends, {{0, 1}}, lmc, bench, *model, merge::DoneHere());
     seconds.push_back(bench::Now() - start);
   }
   std::cout << base::Json{{"who", "basin"}, {"model", name}, {"images", images}, {"points", lmc.points},

@@ -207,14 +207,6 @@ Matching BestOf(std::span<const std::vector<double>> starts, const Units& units,
 
 }  // namespace
 
-TaskShare DoneHere() {
-  return [](int64_t count, int64_t, const std::function<std::vector<double>(int64_t)>& task) {
-    std::vector<std::vector<double>> results;
-    for (int64_t t = 0; t < count; ++t) results.push_back(task(t));
-    return results;
-  };
-}
-
 double WeightObjective(const models::PermutationSpec& spec, const models::StateDict& a, const models::StateDict& b) {
   const torch::NoGradGuard no_grad;
   const std::array<const models::StateDict*, 2> both{&a, &b};

@@ -2,21 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "merge/tasks.h"
 #include "models/state_dict.h"
 
 namespace basin::merge {
-
-/// Has each of `count` tasks done by somebody and returns the `values` numbers of each in the order of the tasks, everywhere
-/// alike (trainer/lmc.h). Tasks are pure functions of their number.
-using TaskShare =
-    std::function<std::vector<std::vector<double>>(int64_t count, int64_t values, const std::function<std::vector<double>(int64_t)>& task)>;
-/// All of them here.
-TaskShare DoneHere();
 
 struct WeightMatchingOptions {
   uint64_t seed = 0;     ///< of the orders in which ids are visited

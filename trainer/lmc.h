@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "comm/communicator.h"
 #include "merge/path.h"
+#include "merge/tasks.h"
 #include "trainer/evaluate.h"
 
 namespace basin::trainer {
@@ -23,12 +24,9 @@ struct PairCurve {
 
 std::vector<std::pair<int64_t, int64_t>> ChoosePairs(LmcOptions::Pairs pairs, int64_t members);
 
-/// Measures one of a number of tasks; gives the same bits on every rank.
-using Task = std::function<std::vector<double>(int64_t task)>;
-/// Has each of `count` tasks done by some rank, and returns the `values` numbers of each in the order of the tasks, on all ranks alike.
-/// Collective.
-using TaskShare = std::function<std::vector<std::vector<double>>(int64_t count, int64_t values, const Task& task)>;
-/// Rank r takes tasks r, r + size, ...
+using merge::Task;
+using merge::TaskShare;
+/// Rank r takes tasks r, r + size, ... Collective.
 TaskShare ByRank(comm::Communicator& comm);
 
 /// What else is measured beside the interpolated network: mend() changes the network at lambda between networks a and b in place.
