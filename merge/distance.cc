@@ -1,6 +1,7 @@
 #include "merge/distance.h"
 
 #include "merge/match.h"
+#include "merge/parallel.h"
 
 namespace basin::merge {
 
@@ -15,8 +16,8 @@ Distance MeasureDistance(const models::StateDict& a, const models::StateDict& b)
   Distance distance;
   for (const Versions& versions : MatchStates(both)) {
     if (models::IsBatchNormStatistic(versions.name) || !versions.tensors[0].is_floating_point()) continue;
-    const torch::Tensor difference = versions.tensors[0].to(torch::kFloat64) - versions.tensors[1].to(torch::kFloat64);
-    const double squared = difference.square().sum().item<double>();
+    const base::Columns columns = versions.columns();
+    const double squared = base::SquaredDistance(columns.dtype, columns.data[0], columns.data[1], columns.num_elements, InParallel);
     const std::string layer = LayerOf(versions.name);
     if (distance.layers.empty() || distance.layers.back().name != layer) distance.layers.push_back({layer, 0});
     distance.layers.back().l2_squared += squared;
