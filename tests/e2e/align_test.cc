@@ -3,7 +3,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
-#include "tests/support/command.h"
+#include "tests/support/finished_run.h"
 
 namespace basin {
 namespace {
@@ -15,29 +15,16 @@ using test::Program;
 const std::string kConfig = std::string(BASIN_SOURCE_DIR) + "/configs/smoke.yaml";
 
 /// Three networks that were trained apart, for all tests of this file.
-class Align : public testing::Test {
+class Align : public test::FinishedRun {
  protected:
   static void SetUpTestSuite() {
-    folder_ = new base::TemporaryFolder;
-    const CommandResult result = test::RunCommand({Program("basin"), "train", kConfig, "--quiet", "--set", "population={members: 3, init: different}",
-                                                   "--set", "strategy={name: independent}", "--set", "lmc.pairs=none", "--run-dir", Path("run")});
-    ASSERT_EQ(result.exit_code, 0) << result.err;
-  }
-  static void TearDownTestSuite() { delete folder_; }
-  static std::string Path(const std::string& name) { return (folder_->path() / name).string(); }
-  static std::string Member(int id) { return Path("run/members/00" + std::to_string(id) + ".safetensors"); }
-  static std::vector<std::string> Words(std::vector<std::string> words) {
-    words.insert(words.begin(), Program("basin"));
-    return words;
+    Train({kConfig, "--set", "population={members: 3, init: different}", "--set", "strategy={name: independent}", "--set", "lmc.pairs=none"});
   }
   static CommandResult Basin(const std::vector<std::string>& words) { return test::RunCommand(Words(words), {.environment = {"OMP_NUM_THREADS=1"}}); }
   static CommandResult UnderMpi(const std::vector<std::string>& words) {
     return test::RunUnderMpi(3, Words(words), {.environment = {"OMP_NUM_THREADS=1"}});
   }
   static void ExpectSameFile(const std::string& a, const std::string& b) { EXPECT_EQ(base::ReadFile(Path(a)), base::ReadFile(Path(b))) << a << ", " << b; }
-
- private:
-  static inline base::TemporaryFolder* folder_ = nullptr;
 };
 
 TEST_F(Align, MatchWritesANetworkOfTheSameFunctionNearerToA) {

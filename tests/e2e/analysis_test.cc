@@ -5,7 +5,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
-#include "tests/support/command.h"
+#include "tests/support/finished_run.h"
 
 namespace basin {
 namespace {
@@ -26,30 +26,22 @@ report: {tensorboard: false, html: false}
 )";
 
 /// Three small networks without normalisation for all tests of this file.
-class Analysis : public testing::Test {
+class Analysis : public test::FinishedRun {
  protected:
   static void SetUpTestSuite() {
-    folder_ = new base::TemporaryFolder;
-    base::WriteFileAtomically(Path("run.yaml"), kConfig);
-    const CommandResult result = Basin({"train", Path("run.yaml"), "--quiet", "--run-dir", Path("run")});
-    ASSERT_EQ(result.exit_code, 0) << result.err;
+    configuration_ = new base::TemporaryFolder;
+    base::WriteFileAtomically(Configuration(), kConfig);
+    Train({Configuration()});
   }
-  static void TearDownTestSuite() { delete folder_; }
-  static std::string Path(const std::string& name) { return (folder_->path() / name).string(); }
-  static std::string Member(int id) { return Path("run/members/00" + std::to_string(id) + ".safetensors"); }
-  static CommandResult Basin(std::vector<std::string> words) {
-    words.insert(words.begin(), Program("basin"));
-    return test::RunCommand(words);
+  static void TearDownTestSuite() {
+    delete configuration_;
+    FinishedRun::TearDownTestSuite();
   }
-  static Json AsJson(const std::vector<std::string>& words) {
-    const CommandResult result = Basin(words);
-    EXPECT_EQ(result.exit_code, 0) << result.err;
-    return Json::parse(result.out, nullptr, /*allow_exceptions=*/false);
-  }
+  static std::string Configuration() { return (configuration_->path() / "run.yaml").string(); }
   static Json File(const std::string& name) { return base::ReadJson(Path(name)); }
 
  private:
-  static inline base::TemporaryFolder* folder_ = nullptr;
+  static inline base::TemporaryFolder* configuration_ = nullptr;
 };
 
 TEST_F(Analysis, MergeMendsInEveryWayAndSaysSo) {
@@ -60,26 +52,26 @@ TEST_F(Analysis, MergeMendsInEveryWayAndSaysSo) {
            {"--renorm", "repair", "--form", "closed"},
            {"--renorm", "rescale", "--averaged", "--samples", "64"},
            {"--calibrate-bias", "--temperature"}}) {
-    std::vector<std::string> words{"merge", Path("run.yaml"), Member(0), Member(1), "--weights", "0.7,0.3", "--json", "--out", Path("mended.safetensors")};
+    std::vector<std::string> words{"merge", Configuration(), Member(0), Member(1), "--weights", "0.7,0.3", "--json", "--out", Path("mended.safetensors")};
     words.insert(words.end(), how.begin(), how.end());
     const Json report = AsJson(words);
     EXPECT_EQ(report["mending"]["renorm"], how[0] == "--renorm" ? how[1] : "none");
     EXPECT_TRUE(report["test"]["loss"].is_number());
     // The file is a plain model: eval reads it and finds the same.
-    const Json scores = AsJson({"eval", Path("run.yaml"), Path("mended.safetensors"), "--json"});
+    const Json scores = AsJson({"eval", Configuration(), Path("mended.safetensors"), "--json"});
     EXPECT_EQ(scores["models"][0]["test"]["accuracy"], report["test"]["accuracy"]);
   }
 }
 
 TEST_F(Analysis, MendingThatMakesNoSenseIsRefused) {
-  EXPECT_EQ(Basin({"merge", Path("run.yaml"), Member(0), Member(1), "--renorm", "reset", "--form", "sequential", "--out", Path("x.safetensors")}).exit_code, 2);
-  EXPECT_EQ(Basin({"merge", Path("run.yaml"), Member(0), Member(1), "--renorm", "mend", "--out", Path("x.safetensors")}).exit_code, 2);
+  EXPECT_EQ(Basin({"merge", Configuration(), Member(0), Member(1), "--renorm", "reset", "--form", "sequential", "--out", Path("x.safetensors")}).exit_code, 2);
+  EXPECT_EQ(Basin({"merge", Configuration(), Member(0), Member(1), "--renorm", "mend", "--out", Path("x.safetensors")}).exit_code, 2);
   EXPECT_EQ(Basin({"merge", Member(0), Member(1), "--renorm", "repair", "--out", Path("x.safetensors")}).exit_code, 2);
-  EXPECT_EQ(Basin({"merge", Path("run.yaml"), "--set", "model.norm=batch", Member(0), Member(1), "--calibrate-bias", "--out", Path("x.safetensors")}).exit_code, 3);
+  EXPECT_EQ(Basin({"merge", Configuration(), "--set", "model.norm=batch", Member(0), Member(1), "--calibrate-bias", "--out", Path("x.safetensors")}).exit_code, 3);
 }
 
 TEST_F(Analysis, LmcHasTheMendedCurveBesideThePlainOneAndPictures) {
-  const Json report = AsJson({"lmc", Path("run.yaml"), Member(0), Member(1), Member(2), "--points", "3", "--renorm", "repair", "--out", Path("lmc"), "--json"});
+  const Json report = AsJson({"lmc", Configuration(), Member(0), Member(1), Member(2), "--points", "3", "--renorm", "repair", "--out", Path("lmc"), "--json"});
   ASSERT_EQ(report["lmc"].size(), 12U);  // pairs x splits x (none, repair)
   double none = 0, repaired = 0;
   for (const Json& entry : report["lmc"]) {
@@ -95,7 +87,7 @@ TEST_F(Analysis, LmcHasTheMendedCurveBesideThePlainOneAndPictures) {
 }
 
 TEST_F(Analysis, AnalyzeWritesEveryPartInItsShape) {
-  const Json summary = AsJson({"analyze", Path("run.yaml"), Member(0), Member(1), Member(2), "--renorm", "repair", "--grid", "4", "--out", Path("analysis"), "--json"});
+  const Json summary = AsJson({"analyze", Configuration(), Member(0), Member(1), Member(2), "--renorm", "repair", "--grid", "4", "--out", Path("analysis"), "--json"});
   const Json distance = File("analysis/distance.json");
   EXPECT_NEAR(std::pow(distance["l2"].get<double>(), 2) / distance["l2_squared"].get<double>(), 1, 1e-12);
   double sum = 0;
@@ -130,7 +122,7 @@ TEST_F(Analysis, AnalyzeWritesEveryPartInItsShape) {
 }
 
 TEST_F(Analysis, AnalyzeUnderMpirunWritesTheSameBytes) {
-  const std::vector<std::string> words{Program("basin"), "analyze", Path("run.yaml"), Member(0), Member(1), Member(2), "--grid", "3", "--out"};
+  const std::vector<std::string> words{Program("basin"), "analyze", Configuration(), Member(0), Member(1), Member(2), "--grid", "3", "--out"};
   const auto run = [&](int ranks, const std::string& out) {
     auto all = words;
     all.push_back(Path(out));
@@ -147,15 +139,15 @@ TEST_F(Analysis, AnalyzeUnderMpirunWritesTheSameBytes) {
 }
 
 TEST_F(Analysis, AlignedNetworksAreMendedTowardsWhatWasMerged) {
-  const Json report = AsJson({"merge", Path("run.yaml"), Member(0), Member(1), "--align", "weight", "--renorm", "repair", "--out", Path("fitted.safetensors"), "--json"});
+  const Json report = AsJson({"merge", Configuration(), Member(0), Member(1), "--align", "weight", "--renorm", "repair", "--out", Path("fitted.safetensors"), "--json"});
   EXPECT_EQ(report["align"], "weight");
   EXPECT_EQ(report["mending"]["renorm"], "repair");
-  const Json lines = AsJson({"lmc", Path("run.yaml"), Member(0), Member(1), "--align", "weight", "--renorm", "repair", "--points", "3", "--json"});
+  const Json lines = AsJson({"lmc", Configuration(), Member(0), Member(1), "--align", "weight", "--renorm", "repair", "--points", "3", "--json"});
   EXPECT_EQ(lines["lmc"].size(), 4U);
 }
 
 TEST_F(Analysis, AModelBesideItselfHasDistanceZeroAlignmentOneAndNoCollapse) {
-  const Json summary = AsJson({"analyze", Path("run.yaml"), Member(0), Member(0), "--out", Path("self"), "--json"});
+  const Json summary = AsJson({"analyze", Configuration(), Member(0), Member(0), "--out", Path("self"), "--json"});
   EXPECT_EQ(summary["distance"]["l2"], 0);
   for (const Json& r : summary["singular"]["r"]) EXPECT_NEAR(r["value"].get<double>(), 1, 1e-9);
   for (const Json& layer : summary["collapse"]["layers"]) {
@@ -168,20 +160,20 @@ TEST_F(Analysis, AModelBesideItselfHasDistanceZeroAlignmentOneAndNoCollapse) {
 }
 
 TEST_F(Analysis, AnalyzeRefusesFourModelsAndThreeOnALine) {
-  EXPECT_EQ(Basin({"analyze", Path("run.yaml"), Member(0), "--out", Path("no")}).exit_code, 2);
-  EXPECT_EQ(Basin({"analyze", Path("run.yaml"), Member(0), Member(1), Member(0), "--out", Path("no")}).exit_code, 2);
+  EXPECT_EQ(Basin({"analyze", Configuration(), Member(0), "--out", Path("no")}).exit_code, 2);
+  EXPECT_EQ(Basin({"analyze", Configuration(), Member(0), Member(1), Member(0), "--out", Path("no")}).exit_code, 2);
   EXPECT_FALSE(std::filesystem::exists(Path("no")));
 }
 
 TEST_F(Analysis, PruneZeroesExactlyWhatWasAskedAndMends) {
-  const Json report = AsJson({"prune", Path("run.yaml"), Member(0), "--sparsity", "0.8", "--renorm", "repair", "--samples", "256", "--out", Path("pruned.safetensors"), "--json"});
+  const Json report = AsJson({"prune", Configuration(), Member(0), "--sparsity", "0.8", "--renorm", "repair", "--samples", "256", "--out", Path("pruned.safetensors"), "--json"});
   EXPECT_EQ(report["zeros"].get<int64_t>(), std::llround(0.8 * report["prunable"].get<double>()));
   EXPECT_EQ(report["mending"]["samples"], 256);
   EXPECT_NE(report["test"]["loss"], report["pruned_test"]["loss"]);
-  const Json scores = AsJson({"eval", Path("run.yaml"), Path("pruned.safetensors"), "--json"});
+  const Json scores = AsJson({"eval", Configuration(), Path("pruned.safetensors"), "--json"});
   EXPECT_EQ(scores["models"][0]["test"]["accuracy"], report["test"]["accuracy"]);
   EXPECT_EQ(File("pruned.safetensors.json")["scope"], "global");
-  EXPECT_EQ(Basin({"prune", Path("run.yaml"), Member(0), "--sparsity", "1.5", "--out", Path("x.safetensors")}).exit_code, 2);
+  EXPECT_EQ(Basin({"prune", Configuration(), Member(0), "--sparsity", "1.5", "--out", Path("x.safetensors")}).exit_code, 2);
 }
 
 }  // namespace

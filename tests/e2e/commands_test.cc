@@ -4,7 +4,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/safetensors.h"
-#include "tests/support/command.h"
+#include "tests/support/finished_run.h"
 
 namespace basin {
 namespace {
@@ -15,30 +15,10 @@ using test::Program;
 
 const std::string kConfig = std::string(BASIN_SOURCE_DIR) + "/configs/smoke.yaml";
 
-/// One finished run for all tests of this file.
-class Commands : public testing::Test {
+class Commands : public test::FinishedRun {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = new base::TemporaryFolder;
-    const CommandResult result = test::RunCommand({Program("basin"), "train", kConfig, "--quiet", "--run-dir", Path("run")});
-    ASSERT_EQ(result.exit_code, 0) << result.err;
-  }
-  static void TearDownTestSuite() { delete folder_; }
-  static std::string Path(const std::string& name) { return (folder_->path() / name).string(); }
-  static std::string Member(int id) { return Path("run/members/00" + std::to_string(id) + ".safetensors"); }
-  static CommandResult Basin(std::vector<std::string> words) {
-    words.insert(words.begin(), Program("basin"));
-    return test::RunCommand(words);
-  }
-  static Json AsJson(const std::vector<std::string>& words) {
-    const CommandResult result = Basin(words);
-    EXPECT_EQ(result.exit_code, 0) << result.err;
-    return Json::parse(result.out);
-  }
+  static void SetUpTestSuite() { Train({kConfig}); }
   static Json Result() { return base::ReadJson(Path("run/result.json")); }
-
- private:
-  static inline base::TemporaryFolder* folder_ = nullptr;
 };
 
 TEST_F(Commands, EvalFindsTheScoresOfTheRun) {
