@@ -26,19 +26,19 @@ Checkpointer::Checkpointer(const RankContext& context, Member& member, Strategy&
       next_beat_(plan_.first_step + 1),
       last_beat_(plan_.first_step),
       last_beat_time_(context.clock.Seconds()) {
-  if (plan_.saves && context.config.checkpoint.every_steps > 0) snapshot_.Reserve(LiveTensors(member, strategy));
+  if (context.config.checkpoint.every_steps > 0) snapshot_.Reserve(LiveTensors(member, strategy));
 }
 
 void Checkpointer::AfterStep(const LoopState& at, MetricsWriter& metrics) {
-  const int64_t every = plan_.saves ? context_.config.checkpoint.every_steps : 0;
+  const int64_t every = context_.config.checkpoint.every_steps;
   const bool last = at.step == plan_.total_steps;
   const bool due = every > 0 && (at.step % every == 0 || last);
   if (due || last || at.step == next_beat_) Beat(at.step);
-  const bool takes = plan_.saves && (due || stop_);
+  const bool takes = due || stop_;
   if (takes) Take(at, metrics);
   if (last || stop_) Drain(at.step);
   if (!stop_) return;
-  if (plan_.saves && !takes) {  // the signal came while the last files were written
+  if (!takes) {  // the signal came while the last files were written
     Take(at, metrics);
     Drain(at.step);
   }
@@ -55,6 +55,7 @@ void Checkpointer::Beat(int64_t step) {
   row[kFailed] = failure != nullptr;
   row[kIdle] = idle;
   row[kStepNanoseconds] = static_cast<int64_t>(1e9 * (now - last_beat_time_) / static_cast<double>(steps));
+  row[kMember] = member_.id();
   if (idle && pending_ >= 0) {
     row[kTensorBytes] = written_[0].bytes;
     row[kTensorHash] = static_cast<int64_t>(written_[0].hash);
@@ -115,13 +116,12 @@ void Checkpointer::Take(const LoopState& at, MetricsWriter& metrics) {
 }
 
 void Checkpointer::WriteRankFiles(const base::Json& facts) {
-  const int64_t rank = context_.comm.rank();
   std::filesystem::path tensors, description;
   try {
     const std::filesystem::path folder = MakeCheckpointFolder(plan_.run_dir, facts.at("step").get<int64_t>());
-    tensors = folder / RankTensorsName(rank);
-    description = folder / RankFactsName(rank);
-    if (rank == 0) std::filesystem::remove(folder / kManifestName);  // of a run that was resumed from an older checkpoint
+    tensors = folder / RankTensorsName(member_.id());
+    description = folder / RankFactsName(member_.id());
+    if (context_.comm.rank() == 0) std::filesystem::remove(folder / kManifestName);  // of a run that was resumed from an older checkpoint
     if (context_.metrics != nullptr) context_.metrics->Sync();
     const base::FileDigest weights = snapshot_.Write(tensors);
     if (context_.faults != nullptr) {
@@ -142,16 +142,17 @@ void Checkpointer::Complete(const torch::Tensor& rows) {
   const int64_t step = std::exchange(pending_, -1);
   if (context_.comm.rank() != 0) return;
   Manifest manifest{.step = step,
-                    .members = context_.comm.size(),
+                    .members = context_.config.population.members,
                     .config_hash = ConfigHash(context_.config),
                     .config = ComparableYaml(context_.config),
                     .layout_hash = base::HexHash(member_.params().layout_hash()),
                     .backend = std::string(context_.comm.name()),
-                    .device = context_.comm.device().is_cpu() ? "cpu" : "cuda"};
+                    .device = context_.comm.device().is_cpu() ? "cpu" : "cuda",
+                    .lost = plan_.lost};
   for (int64_t rank = 0; rank < rows.size(0); ++rank) {
     const auto at = [&](Column column) { return rows[rank][column].item<int64_t>(); };
-    manifest.files.push_back({RankTensorsName(rank), {at(kTensorBytes), static_cast<uint64_t>(at(kTensorHash))}});
-    manifest.files.push_back({RankFactsName(rank), {at(kFactBytes), static_cast<uint64_t>(at(kFactHash))}});
+    manifest.files.push_back({RankTensorsName(at(kMember)), {at(kTensorBytes), static_cast<uint64_t>(at(kTensorHash))}});
+    manifest.files.push_back({RankFactsName(at(kMember)), {at(kFactBytes), static_cast<uint64_t>(at(kFactHash))}});
   }
   writer_.Post([run_dir = plan_.run_dir, manifest = std::move(manifest), keep = context_.config.checkpoint.keep] {
     WriteManifest(run_dir / "checkpoints" / CheckpointName(manifest.step), manifest);
@@ -174,10 +175,6 @@ void Checkpointer::Drain(int64_t step) {
 
 void Checkpointer::Stop(int64_t step) {
   all_know_ = true;
-  if (!plan_.saves) {
-    throw Interrupted(Text("interrupted after step ", step, " of ", plan_.total_steps, ", without a checkpoint, since a member was lost "
-                           "before; --resume goes on from the last one that holds all members"));
-  }
   throw Interrupted(Text("interrupted after step ", step, " of ", plan_.total_steps, "; ",
                          (plan_.run_dir / "checkpoints" / CheckpointName(step)).string(),
                          " was written, no result; go on with --resume"));

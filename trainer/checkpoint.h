@@ -18,15 +18,14 @@ struct CheckpointPlan {
   int64_t first_step = 0;  ///< that this part of the run takes
   double started = 0;      ///< clock at the start of the run, earlier parts included
   const std::atomic<bool>& interrupted;
-  /// False after a loss: a checkpoint holds all members, so the last complete one stays the one to go on from.
-  bool saves = true;
+  base::Json lost = base::Json::array();  ///< who was lost before, known to the first rank: Manifest::lost
   /// Asked for at every beat on the ranks that have one; throws when the run directory is lost.
   std::function<void()> check_directory{};
 };
 
 /// A rank's part in the checkpoints of a run. AfterStep is collective, from the thread that trains; a thread of its own writes.
 ///
-/// The beat: about four times a second, and at every checkpoint, all ranks gather a row of eight integers from each (AllGather on
+/// The beat: about four times a second, and at every checkpoint, all ranks gather a row of nine integers from each (AllGather on
 /// the uncounted communicator: nothing in the ledger). The number of steps to the next beat follows from the slowest rank's
 /// measured time a step, which is in the row, so all compute the same. What is agreed there: a signal that any rank got stops all
 /// after this very step; a failed write ends all; when all ranks' files are written, rank 0 writes the manifest.
@@ -44,7 +43,7 @@ class Checkpointer {
 
  private:
   /// A row of the beat.
-  enum Column { kStop, kFailed, kIdle, kStepNanoseconds, kTensorBytes, kTensorHash, kFactBytes, kFactHash, kColumns };
+  enum Column { kStop, kFailed, kIdle, kStepNanoseconds, kTensorBytes, kTensorHash, kFactBytes, kFactHash, kMember, kColumns };
 
   void Beat(int64_t step);
   std::exception_ptr FindFailure() const;

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <set>
 #include <string_view>
 
 #include "base/error.h"
@@ -39,9 +40,15 @@ uint64_t ParseHash(const std::string& hex) {
   return value;
 }
 
+const FileRecord* Find(const Manifest& manifest, const std::string& name) {
+  const auto found = std::ranges::find(manifest.files, name, &FileRecord::name);
+  return found == manifest.files.end() ? nullptr : &*found;
+}
+
 Manifest FromJson(const base::Json& json) {
+  constexpr int64_t kManyMembers = 1 << 20;  // a damaged number must not make the check below long
   const int64_t members = base::WholeNumber(json.at("members"));
-  if (members < 1 || members > std::ssize(json.at("files"))) throw DataError(Text("it names ", members, " members"));
+  if (members < 1 || members > kManyMembers) throw DataError(Text("it names ", members, " members"));
   Manifest manifest{.step = base::WholeNumber(json.at("step")),
                     .members = static_cast<int>(members),
                     .config_hash = json.at("config_hash").get<std::string>(),
@@ -54,11 +61,14 @@ Manifest FromJson(const base::Json& json) {
                               .digest = {.bytes = base::WholeNumber(file.at("bytes")),
                                          .hash = ParseHash(file.at("xxh64").get<std::string>())}});
   }
-  for (int rank = 0; rank < manifest.members; ++rank) {
-    const auto at = 2 * static_cast<size_t>(rank);
-    if (at + 1 >= manifest.files.size() || manifest.files[at].name != RankTensorsName(rank) ||
-        manifest.files[at + 1].name != RankFactsName(rank)) {
-      throw DataError(Text("the files of rank ", rank, " are not listed"));
+  for (const base::Json& one : json.value("lost", base::Json::array())) {
+    manifest.lost.push_back({{"member", base::WholeNumber(one.at("member"))},
+                             {"step", base::WholeNumber(one.at("step"))},
+                             {"reason", one.at("reason").get<std::string>()}});
+  }
+  for (int member = 0; member < manifest.members; ++member) {
+    if (manifest.Holds(member) && (Find(manifest, RankTensorsName(member)) == nullptr || Find(manifest, RankFactsName(member)) == nullptr)) {
+      throw DataError(Text("the files of rank ", member, " are not listed"));
     }
   }
   return manifest;
@@ -69,6 +79,20 @@ void MakeFolder(const fs::path& folder) {
   fs::create_directory(folder, failure);  // not its parents: those must be there
   if (failure) throw DataError(Text("cannot create the folder ", folder.string(), ": ", failure.message()));
   base::SyncFolder(folder.parent_path());
+}
+
+/// True when one of the members that the checkpoint holds is new to `held`. One that cannot be read holds nobody.
+bool AddMembers(const CheckpointEntry& entry, std::set<int64_t>& held) {
+  bool is_new = false;
+  try {
+    const Manifest manifest = ReadManifest(entry);
+    for (int member = 0; member < manifest.members; ++member) {
+      if (manifest.Holds(member)) is_new = held.insert(member).second || is_new;
+    }
+  } catch (const Error& failure) {
+    base::LogDebug(failure.what());
+  }
+  return is_new;
 }
 
 /// Without its manifest it is no checkpoint any more, so a removal that is cut short does no harm.
@@ -82,8 +106,12 @@ void RemoveCheckpoint(const fs::path& folder) {
 }  // namespace
 
 std::string CheckpointName(int64_t step) { return std::string(kStepPrefix) + Padded(step, 8); }
-std::string RankTensorsName(int64_t rank) { return "rank-" + Padded(rank, 3) + ".safetensors"; }
-std::string RankFactsName(int64_t rank) { return "rank-" + Padded(rank, 3) + ".json"; }
+std::string RankTensorsName(int64_t member) { return "rank-" + Padded(member, 3) + ".safetensors"; }
+std::string RankFactsName(int64_t member) { return "rank-" + Padded(member, 3) + ".json"; }
+
+bool Manifest::Holds(int64_t member) const {
+  return std::ranges::none_of(lost, [&](const base::Json& one) { return one.at("member") == member; });
+}
 
 FileRecord RecordFile(const fs::path& path) {
   const base::MappedFile file(path);
@@ -101,6 +129,7 @@ base::Json ToJson(const Manifest& manifest) {
                   {"config", manifest.config},       {"layout_hash", manifest.layout_hash},
                   {"backend", manifest.backend},     {"device", manifest.device},
                   {"files", std::move(files)}};
+  if (!manifest.lost.empty()) json["lost"] = manifest.lost;
   json["xxh64"] = SelfHash(json);
   return json;
 }
@@ -145,12 +174,14 @@ fs::path MakeCheckpointFolder(const fs::path& run_dir, int64_t step) {
 
 void WriteManifest(const fs::path& folder, const Manifest& manifest) { WriteJsonFile(folder / kManifestName, ToJson(manifest)); }
 
-void CheckFiles(const fs::path& folder, const Manifest& manifest, std::span<const int> ranks) {
-  for (const int rank : ranks) {
-    for (size_t k = 2 * static_cast<size_t>(rank); k < 2 * static_cast<size_t>(rank) + 2; ++k) {
-      const FileRecord& expected = manifest.files.at(k);
-      const fs::path path = folder / expected.name;
-      const base::FileDigest found = RecordFile(path).digest, said = expected.digest;
+void CheckFiles(const fs::path& folder, const Manifest& manifest, std::span<const int> members) {
+  for (const int member : members) {
+    if (!manifest.Holds(member)) continue;
+    for (const std::string& name : {RankTensorsName(member), RankFactsName(member)}) {
+      const FileRecord* expected = Find(manifest, name);
+      BASIN_CHECK(expected != nullptr, name, " was listed when the manifest was read");
+      const fs::path path = folder / name;
+      const base::FileDigest found = RecordFile(path).digest, said = expected->digest;
       if (found.bytes != said.bytes) {
         throw DataError(Text(path.string(), " is damaged: it has ", found.bytes, " bytes, its manifest says ", said.bytes));
       }
@@ -180,9 +211,11 @@ std::vector<CheckpointEntry> ListCheckpoints(const fs::path& run_dir) {
 
 void PruneCheckpoints(const fs::path& run_dir, int64_t newest, int64_t keep) {
   int64_t kept = 0;
+  std::set<int64_t> held;  // members of which a newer checkpoint was seen
   for (const CheckpointEntry& entry : ListCheckpoints(run_dir)) {
     if (entry.step > newest) continue;
-    if (entry.complete && kept < keep) {
+    const bool is_newest_of_one = entry.complete && AddMembers(entry, held);
+    if (entry.complete && (kept < keep || is_newest_of_one)) {
       ++kept;
     } else if (entry.step < newest) {
       RemoveCheckpoint(entry.folder);

@@ -33,6 +33,7 @@ std::optional<int64_t> Restore(const std::filesystem::path& run_dir, const RunCo
     try {
       const Manifest manifest = ReadManifest(entry);
       if (manifest.config_hash != ConfigHash(config)) throw DataError(Text(entry.folder.string(), " is of another configuration"));
+      if (!manifest.Holds(member.id())) continue;  // it was lost by then
       CheckFiles(entry.folder, manifest, std::array{static_cast<int>(member.id())});
       RestoreNetwork(entry.folder, member);
       return entry.step;

@@ -141,16 +141,17 @@ void SetDamagedAside(const fs::path& run_dir, int64_t step) {
 void TrimMetrics(const fs::path& metrics, const ResumePoint& point) {
   std::map<int64_t, int64_t> left;  // member -> records that are still to come
   for (int member = 0; member < point.manifest.members; ++member) {
-    left[member] = base::WholeNumber(base::ReadJson(point.folder / RankFactsName(member)).at("metrics").at("records"));
+    if (point.manifest.Holds(member)) left[member] = base::WholeNumber(base::ReadJson(point.folder / RankFactsName(member)).at("metrics").at("records"));
   }
   std::ifstream old(metrics);
   base::AtomicFile trimmed(metrics);
   for (std::string line; std::getline(old, line);) {
     const base::Json record = base::Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!record.is_object() || !record.contains("member") || !record["member"].is_number_integer()) continue;
-    const auto member = left.find(record["member"].get<int64_t>());
-    if (member == left.end() || member->second == 0) continue;
-    --member->second;
+    const int64_t member = record["member"].get<int64_t>();
+    if (member < 0 || member >= point.manifest.members) continue;
+    // A member that was lost before the checkpoint takes no step again.
+    if (point.manifest.Holds(member) && left.at(member)-- <= 0) continue;
     trimmed.Write(line + '\n');
   }
   trimmed.Commit();

@@ -2,56 +2,16 @@
 
 #include <ATen/Parallel.h>
 
-#include <array>
+#include <algorithm>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "trainer/checkpoint.h"
+#include "trainer/exchange_group.h"
 #include "trainer/finish.h"
 
 namespace basin::trainer {
 namespace {
-
-/// All ranks must mean the same thing by [P] and by a step.
-void Handshake(comm::Communicator& comm, const RunConfig& config, Member& member, int64_t total_steps) {
-  const uint64_t config_hash = std::stoull(ConfigHash(config), nullptr, 16);
-  const std::array<int64_t, 4> own{static_cast<int64_t>(config_hash),
-                                   static_cast<int64_t>(member.params().layout_hash()), total_steps,
-                                   config.checkpoint.every_steps};
-  const torch::Tensor mine = torch::tensor(at::ArrayRef<int64_t>(own), torch::kInt64).to(comm.device());
-  const torch::Tensor all = comm.AllGather(mine).to(torch::kCPU);
-  constexpr std::array kWhat{"configuration", "layout of the weights", "number of steps", "checkpoint.every_steps"};
-  for (int rank = 0; rank < comm.size(); ++rank) {
-    for (size_t k = 0; k < own.size(); ++k) {
-      if (all[rank][k].item<int64_t>() != all[0][k].item<int64_t>()) {
-        throw ConfigError(Text("rank ", rank, " has another ", kWhat[k], " than rank 0; give all ranks the same files"));
-      }
-    }
-  }
-}
-
-/// What changes when the group does: the communicator, its ledger and the strategy over it.
-struct Group {
-  Group(const RunConfig& config, const RunShape& shape, Member& member, comm::Communicator& over, const base::Clock& clock)
-      : comm(over), counting(over, clock), strategy(MakeStrategy(config.strategy, shape)) {
-    MemberState state = member.state();
-    strategy->Begin(state, comm);
-  }
-
-  comm::Communicator& comm;
-  comm::CountingCommunicator counting;
-  std::unique_ptr<Strategy> strategy;
-};
-
-/// The new strategy goes on where the old one was; what it holds of the population (not of the member) is alike on all ranks.
-void HandOver(Strategy& from, Strategy& to, comm::Communicator& comm) {
-  const auto before = from.State(), after = to.State();
-  BASIN_CHECK(before.size() == after.size(), before.size(), " tensors became ", after.size());
-  for (size_t k = 0; k < after.size(); ++k) {
-    after[k].second->copy_(*before[k].second);
-    comm.Broadcast(*after[k].second, /*root=*/0);
-  }
-}
 
 class Runner {
  public:
@@ -62,16 +22,13 @@ class Runner {
         member_(plan_.config, *plan_.dataset, run.comm.rank(), run.comm.device()),
         faults_(plan_.config.faults, run.comm.rank()),
         shape_(ShapeOf(plan_.config, *plan_.dataset, member_)) {
-    Handshake(run.comm, plan_.config, member_, shape_.total_steps);
+    CheckSameMeaning(run.comm, plan_.config, member_, shape_.total_steps);
     if (plan_.config.population.init == Init::kSame) run.comm.Broadcast(member_.params().values(), /*root=*/0);
-    group_ = std::make_unique<Group>(plan_.config, shape_, member_, run.comm, clock_);
-    if (plan_.point) {
-      const RestoredRank restored = GoOn(*plan_.point, member_, *group_->strategy, group_->counting);
-      at_ = restored.loop;
-      started_ -= restored.elapsed;
-    }
+    group_ = std::make_unique<ExchangeGroup>(plan_.config, shape_, member_, run.comm, clock_);
+    if (plan_.point) Restore(*plan_.point);
     const ControlPlan control{.config = plan_.config, .run_dir = plan_.run_dir, .step = at_.step, .one_host = plan_.one_host, .apart = run.regroup != nullptr};
     control_ = Control::Make(control, run.comm);
+    if (!lost_.empty()) CheckThatLossesAreSurvived();
     if (control_) faults_.SetMute([this](double seconds) { control_->client().Mute(std::chrono::duration<double>(seconds)); });
   }
 
@@ -95,10 +52,44 @@ class Runner {
 
  private:
   bool can_regroup() const { return run_.regroup && control_ && control_->continues(); }
-  bool lost_some() const { return shape_.members < plan_.config.population.members; }
+
+  /// Who was lost before the checkpoint stays lost, whether its process is back or not.
+  void Restore(const ResumePoint& point) {
+    lost_ = point.manifest.lost;
+    if (const base::Json* own = OwnLoss()) {
+      at_.step = own->at("step");
+      return;
+    }
+    const RestoredRank restored = GoOn(point, member_, *group_->strategy, group_->counting);
+    at_ = restored.loop;
+    started_ -= restored.elapsed;
+  }
+
+  /// What is known of the loss of this rank's member; null: it was not lost.
+  const base::Json* OwnLoss() const {
+    const auto own = std::ranges::find_if(lost_, [&](const base::Json& one) { return one.at("member") == member_.id(); });
+    return own == lost_.end() ? nullptr : &*own;
+  }
+
+  void CheckThatLossesAreSurvived() const {
+    if (can_regroup()) return;
+    throw ConfigError(Text("--resume: the checkpoint of step ", plan_.point->manifest.step, " was written after a loss (", lost_.dump(),
+                           "), and this run cannot go on without a member; start it under mpirun with coordinator.on_loss=continue and a "
+                           "coordinator, as it was"));
+  }
+
+  /// The rank of a member that was lost before stands aside, the others form the group without it.
+  std::optional<NewGroup> PartFromTheLost() {
+    if (lost_.empty()) return std::nullopt;
+    if (const base::Json* own = OwnLoss()) {
+      throw CommError(Text("member ", member_.id(), " was lost at step ", own->at("step").get<int64_t>(), ", before the checkpoint that the "
+                           "run goes on from (", own->at("reason").get<std::string>(), "); the others go on without it"));
+    }
+    return control_->Regroup(at_.step);
+  }
 
   base::Json TrainPastLosses() {
-    std::optional<NewGroup> left;
+    std::optional<NewGroup> left = PartFromTheLost();
     while (true) {
       try {
         if (left) TakeUp(*left);
@@ -128,8 +119,10 @@ class Runner {
                                .first_step = std::max(at_.step, at_.alone_until),
                                .started = started_,
                                .interrupted = run_.interrupted,
-                               .saves = !lost_some()};
-    if (plan_.lock && !lost_some()) checkpoints.check_directory = [this] { plan_.lock->CheckStillThere(); };
+                               .lost = lost_};
+    if (const RunLock* lock = plan_.lock ? plan_.lock.get() : inherited_lock_.get()) {
+      checkpoints.check_directory = [lock] { lock->CheckStillThere(); };
+    }
     Checkpointer checkpointer(context, member_, *group_->strategy, group_->counting, std::move(checkpoints), run_.all_know);
     Train(context, member_, *group_->strategy, group_->counting, at_,
           [&](const LoopState& at, MetricsWriter& metrics) { checkpointer.AfterStep(at, metrics); });
@@ -148,17 +141,31 @@ class Runner {
     comm::Communicator& comm = *regrouped_.back();
     control_->Watch(comm);
     shape_.members = comm.size();
-    auto group = std::make_unique<Group>(plan_.config, shape_, member_, comm, clock_);
-    HandOver(*group_->strategy, *group->strategy, comm);
-    group->counting.Restore(group_->counting.ledger());
+    auto group = std::make_unique<ExchangeGroup>(plan_.config, shape_, member_, comm, clock_);
+    group->TakeOver(*group_);
     group_ = std::move(group);
     at_.alone_until = left.step;
     if (comm.rank() != 0) return;
     InheritLock();
-    lost_ = control_->Lost();
+    const bool is_news = UpdateLost();
     base::LogWarning(Text("goes on from step ", left.step, " with ", shape_.members, " of ", plan_.config.population.members,
                           " members; lost: ", lost_.dump()));
-    RecordLoss(left);
+    if (is_news) RecordLoss(left);
+  }
+
+  /// True when the coordinator names somebody who was not known to be lost.
+  bool UpdateLost() {
+    base::Json lost = control_->Lost();
+    size_t known = 0;
+    for (base::Json& one : lost) {
+      for (const base::Json& before : lost_) {
+        if (before.at("member") != one.at("member")) continue;
+        one = before;  // the first account: what the coordinator saw of a resumed run is that it stood aside
+        ++known;
+      }
+    }
+    lost_ = std::move(lost);
+    return known < lost_.size();
   }
 
   /// The directory stays this run's own when the rank that had locked it is gone.
@@ -204,9 +211,9 @@ class Runner {
   Trace trace_{clock_};
   RunShape shape_;
   LoopState at_;
-  base::Json lost_ = base::Json::array();  // known to the first rank, which tells it
+  base::Json lost_ = base::Json::array();  // Manifest::lost; news reach the first rank, which tells them
   std::vector<std::unique_ptr<comm::Communicator>> regrouped_;
-  std::unique_ptr<Group> group_;
+  std::unique_ptr<ExchangeGroup> group_;
   std::unique_ptr<RunLock> inherited_lock_;
   std::unique_ptr<Control> control_;  // asked by the communicators, which outlive it
 };

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <csignal>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -11,6 +12,7 @@
 namespace basin {
 namespace {
 
+namespace fs = std::filesystem;
 using test::CommandResult;
 using test::Program;
 
@@ -30,6 +32,7 @@ class Faults : public testing::Test {
 
   struct Job {
     std::string options{};           ///< of mpirun
+    bool resume = false;
     std::string around{};            ///< a program around each rank
     std::vector<std::string> set{};
     std::string then = ":";          ///< shell, once the run is under way; $job is mpirun's process
@@ -40,6 +43,7 @@ class Faults : public testing::Test {
     set.emplace_back("population.members=3");
     std::string line;
     for (const auto& word : LongRun(set)) line += "'" + word + "' ";
+    if (job.resume) line += "--resume ";
     const std::string script =
         "set -m; mpirun " + job.options + " --allow-run-as-root --oversubscribe --bind-to none -n 3 " + job.around + " " + line +
         "& job=$!; until grep -q step '" + Marker() + "/metrics.jsonl' 2>/dev/null; do kill -0 $job 2>/dev/null || break; done; " + job.then + "; wait $job; echo exit $?";
@@ -57,6 +61,20 @@ class Faults : public testing::Test {
     EXPECT_TRUE(result.at("bytes").at("predicted_per_rank").is_null()) << "foretold for three";
   }
 
+  /// What must not depend on where a run was cut: the result and the records of each member, without times.
+  static base::Json Facts(const fs::path& run) {
+    base::Json facts = base::Json::object();
+    facts["result"] = base::ReadJson(run / "result.json");
+    facts["result"].erase("seconds");
+    std::istringstream records(base::ReadFile(run / "metrics.jsonl"));
+    for (std::string line; std::getline(records, line);) {
+      base::Json record = base::Json::parse(line);
+      for (const char* time : {"time", "seconds"}) record.erase(time);
+      facts[Text("member ", record.at("member").get<int>())].push_back(std::move(record));
+    }
+    return facts;
+  }
+
   base::TemporaryFolder folder_;
 };
 
@@ -64,7 +82,7 @@ TEST_F(Faults, CtrlCEndsARunOfThreadsWith130AndNoResult) {
   const CommandResult result = test::RunCommand(LongRun(), {.deadline_s = 60, .signal_when_seen = SIGINT, .seen = "step "});
   EXPECT_EQ(result.exit_code, 130) << result.err;
   EXPECT_NE(result.err.find("interrupted"), std::string::npos) << result.err;
-  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "run/result.json"));
+  EXPECT_FALSE(fs::exists(folder_.path() / "run/result.json"));
 }
 
 TEST_F(Faults, AStoppedPeerEndsTheJobWith4AndIsNamed) {
@@ -129,6 +147,23 @@ TEST_F(Faults, TheOthersFinishWithoutAKilledPeerWhereLossesArePermitted) {
   EXPECT_EQ(Orphans(), 0);
 }
 
+TEST_F(Faults, ARunThatLostAMemberGoesOnFromALaterCheckpointToTheSameBits) {
+  auto set = WithLosses(100, "faults=[{member: 0, step: 20, action: kill}]");
+  set.emplace_back("checkpoint={every_steps: 30, keep: 9}");
+  const CommandResult whole = UnderMpirun({.options = "--enable-recovery", .set = set});
+  ASSERT_NE(whole.out.find("exit 0"), std::string::npos) << whole.out << whole.err;
+  const fs::path run = folder_.path() / "run", kept = folder_.path() / "whole";
+  fs::copy(run, kept, fs::copy_options::recursive);
+  // As it was once the checkpoint of step 60 was complete, and then killed.
+  for (const char* later : {"result.json", "members", "checkpoints/step-00000090", "checkpoints/step-00000100"}) fs::remove_all(run / later);
+  set.front() = "faults=[]";
+  const CommandResult resumed = UnderMpirun({.options = "--enable-recovery", .resume = true, .set = set});
+  ASSERT_NE(resumed.out.find("exit 0"), std::string::npos) << resumed.out << resumed.err;
+  EXPECT_NE(resumed.err.find("member 0 was lost at step"), std::string::npos) << resumed.err;
+  EXPECT_EQ(Facts(run), Facts(kept));
+  EXPECT_EQ(Orphans(), 0);
+}
+
 TEST_F(Faults, TheOthersFinishWithoutRank0AsWellThoughItStartedTheCoordinator) {
   const CommandResult result =
       UnderMpirun({.options = "--enable-recovery", .set = WithLosses(100, "faults=[{member: 0, step: 20, action: kill}]")});
@@ -166,8 +201,8 @@ TEST_F(Faults, ALostPeersLastCheckpointTakesPartInTheFinishUnlessItIsToBeLeftOut
       // Step 60's may have been under way when the member was killed.
       EXPECT_THAT(written.at("member")[2].at("checkpoint_step").get<int>(), testing::AnyOf(45, 60));
     }
-    EXPECT_EQ(std::filesystem::exists(folder_.path() / "run/members/002.safetensors"), takes_part);
-    std::filesystem::remove_all(folder_.path() / "run");
+    EXPECT_EQ(fs::exists(folder_.path() / "run/members/002.safetensors"), takes_part);
+    fs::remove_all(folder_.path() / "run");
   }
 }
 

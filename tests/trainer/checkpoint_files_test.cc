@@ -15,13 +15,15 @@ using ::testing::HasSubstr;
 
 class CheckpointFiles : public ::testing::Test {
  protected:
-  /// A complete checkpoint of two ranks with arbitrary content.
-  Manifest Write(int64_t step) const {
+  /// A complete checkpoint of two members with arbitrary content, without those that were lost before.
+  Manifest Write(int64_t step, const std::vector<int>& lost = {}) const {
     const fs::path folder = MakeCheckpointFolder(dir(), step);
     Manifest manifest{.step = step, .members = 2, .config_hash = "0123456789abcdef", .config = "run:\n  seed: 1\n",
                       .layout_hash = "fedcba9876543210", .backend = "mpi", .device = "cpu"};
-    for (int rank = 0; rank < 2; ++rank) {
-      for (const std::string& name : {RankTensorsName(rank), RankFactsName(rank)}) {
+    for (const int member : lost) manifest.lost.push_back({{"member", member}, {"step", 3}, {"reason", "it was silent"}});
+    for (int member = 0; member < 2; ++member) {
+      if (!manifest.Holds(member)) continue;
+      for (const std::string& name : {RankTensorsName(member), RankFactsName(member)}) {
         base::WriteFileAtomically(folder / name, name + " of step " + std::to_string(step));
         manifest.files.push_back(RecordFile(folder / name));
       }
@@ -50,6 +52,25 @@ TEST_F(CheckpointFiles, AManifestReadsBackAsItWasWritten) {
   const Manifest read = ParseManifest(base::ReadFile(Folder(5) / kManifestName), "here");
   EXPECT_EQ(ToJson(read), ToJson(written));
   EXPECT_EQ(read.files.size(), 4u);
+}
+
+TEST_F(CheckpointFiles, AfterALossTheManifestNamesTheLostMemberAndHoldsTheOthers) {
+  const Manifest written = Write(5, {0});
+  const Manifest read = ParseManifest(base::ReadFile(Folder(5) / kManifestName), "here");
+  EXPECT_EQ(ToJson(read), ToJson(written));
+  EXPECT_FALSE(read.Holds(0));
+  EXPECT_TRUE(read.Holds(1));
+  EXPECT_EQ(read.lost[0].at("reason"), "it was silent");
+  CheckFiles(Folder(5), read, std::array{0, 1});
+  fs::resize_file(Folder(5) / RankFactsName(1), 1);
+  EXPECT_THROW(CheckFiles(Folder(5), read, std::array{0, 1}), DataError);
+}
+
+TEST_F(CheckpointFiles, TheNewestThatHoldsALostMemberStays) {
+  for (int64_t step : {1, 2}) Write(step);
+  for (int64_t step : {3, 4, 5}) Write(step, {0});
+  PruneCheckpoints(dir(), 5, 2);
+  EXPECT_THAT(Steps(), ElementsAre(5, 4, 2));
 }
 
 TEST_F(CheckpointFiles, AManifestWithOneChangedDigitIsDamaged) {
