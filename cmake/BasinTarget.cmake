@@ -5,18 +5,18 @@ target_include_directories(basin_options INTERFACE "${PROJECT_SOURCE_DIR}")
 target_compile_options(basin_options INTERFACE -Wall -Wextra -Werror -ffp-contract=off
   $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>  # else ccache cannot follow the precompiled header
   -Wno-missing-field-initializers)  # designated initialisers leave defaults on purpose
+# vptr and function want type information that LibTorch's symbols hide.
+set(_address_and_undefined -fsanitize=address,undefined -fno-sanitize=vptr,function)
 if(BASIN_SANITIZE STREQUAL "address")
-  target_compile_options(basin_options INTERFACE -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
-    -fno-omit-frame-pointer)
-  target_link_options(basin_options INTERFACE -fsanitize=address,undefined)
+  target_compile_options(basin_options INTERFACE -g1 ${_address_and_undefined} -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(basin_options INTERFACE ${_address_and_undefined})
 elseif(BASIN_SANITIZE STREQUAL "thread")
-  target_compile_options(basin_options INTERFACE -g -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan)
+  target_compile_options(basin_options INTERFACE -g1 -fsanitize=thread -fno-omit-frame-pointer $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
   target_link_options(basin_options INTERFACE -fsanitize=thread)
 elseif(BASIN_SANITIZE STREQUAL "fuzzer")
-  # vptr and function want type information that LibTorch's symbols hide.
-  target_compile_options(basin_options INTERFACE -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=vptr,function
+  target_compile_options(basin_options INTERFACE -g ${_address_and_undefined} -fsanitize=fuzzer-no-link
     -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-  target_link_options(basin_options INTERFACE -fsanitize=address,undefined -fno-sanitize=vptr,function)
+  target_link_options(basin_options INTERFACE ${_address_and_undefined})
 elseif(BASIN_SANITIZE)
   message(FATAL_ERROR "BASIN_SANITIZE is '${BASIN_SANITIZE}'; allowed: address, thread, fuzzer, or empty")
 endif()

@@ -30,7 +30,7 @@ constexpr const char* kAbout =
     "One coordinator serves one run; members name it in their configuration (coordinator.address).\n\n"
     "  basin-coordinator --listen 127.0.0.1:7700 --run-dir runs/a\n"
     "  basin-coordinator --listen 0.0.0.0:7700 --run-dir runs/a --tls-cert c.pem --tls-key c.key --tls-ca ca.pem\n\n"
-    "Writes coordinator.json (address, process) and coordinator.jsonl (an event a line) into the run directory. What "
+    "Writes coordinator.json (address, process; removed at its end) and coordinator.jsonl (an event a line) into the run directory. What "
     "is not\n"
     "given here (members, on_loss, heartbeat_s, timeout_s, token) is fixed by the first member that joins. It may be "
     "stopped\n"
@@ -119,6 +119,21 @@ class EventFile {
   bool warned_ = false;
 };
 
+/// coordinator.json, where it can be reached: as long as it lives.
+class AddressFile {
+ public:
+  AddressFile(const std::filesystem::path& folder, const base::Json& facts) : path_(folder / "coordinator.json") { base::WriteJson(path_, facts); }
+  ~AddressFile() {
+    std::error_code ignored;  // the folder may be gone
+    std::filesystem::remove(path_, ignored);
+  }
+  AddressFile(const AddressFile&) = delete;
+  AddressFile& operator=(const AddressFile&) = delete;
+
+ private:
+  std::filesystem::path path_;
+};
+
 bool NobodyJoined(const coordinator::Status& status) {
   return std::ranges::all_of(status.members, [](const coordinator::MemberStatus& member) { return member.member_for_s < 0; });
 }
@@ -189,10 +204,11 @@ int Run(Arguments arguments) {
     metrics = std::make_unique<coordinator::MetricsEndpoint>(arguments.metrics, [&server] { return server.status(); });
     base::LogInfo(Text("metrics on http://", metrics->address(), "/metrics"));
   }
+  std::optional<AddressFile> address_file;
   if (events) {
     base::Json facts{{"address", server.address()}, {"pid", getpid()}, {"tls", !arguments.server.tls.empty()}};
     if (metrics) facts["metrics"] = metrics->address();
-    base::WriteJson(folder / "coordinator.json", facts);
+    address_file.emplace(folder, facts);
   }
   base::LogInfo(Text("listening on ", server.address(), arguments.server.tls.empty() ? " (plain text)" : " (TLS)"));
   if (arguments.announce_fd >= 0) Announce(arguments.announce_fd, server.address());
