@@ -26,25 +26,25 @@ bool SameCall(const Call& a, const Call& b) {
 
 }  // namespace
 
-InProcessGroup::InProcessGroup(int size) : seats_(std::max(size, 0)) {
+InProcessGroup::InProcessGroup(int size, int first) : first_(first), seats_(std::max(size, 0)) {
   BASIN_CHECK(size >= 1, "a group of size ", size, " was asked for");
 }
 
 void InProcessGroup::TakeSeat(int rank) {
   std::lock_guard lock(mutex_);
-  BASIN_CHECK(0 <= rank && rank < size(), "seat ", rank, " of a group of ", size());
-  BASIN_CHECK(!std::exchange(seats_[rank].taken, true), "seat ", rank, " was taken before");
+  BASIN_CHECK(first_ <= rank && rank < first_ + size(), "seat ", rank, " of a group of ", size(), " from ", first_);
+  BASIN_CHECK(!std::exchange(seat(rank).taken, true), "seat ", rank, " was taken before");
 }
 
 void InProcessGroup::LeaveSeat(int rank) {
   std::lock_guard lock(mutex_);
-  seats_[rank].left = true;
+  seat(rank).left = true;
   changed_.notify_all();
 }
 
 void InProcessGroup::Enter(int rank, const Call& call, const WaitLimit& limit) {
   std::unique_lock lock(mutex_);
-  seats_[rank].call = call;
+  seat(rank).call = call;
   const bool last = Step(rank);
   if (last && !failure_) CheckAgreement(rank);
   if (last) changed_.notify_all();
@@ -64,7 +64,7 @@ void InProcessGroup::Release(int rank, bool failed) {
   std::unique_lock lock(mutex_);
   StopReading();
   if (!failed) return;
-  Fail(rank, Text("it failed inside ", CallText(seats_[rank].call)));
+  Fail(rank, Text("it failed inside ", CallText(seat(rank).call)));
   changed_.wait(lock, [this] { return readers_ == 0; });
 }
 
@@ -79,33 +79,34 @@ int InProcessGroup::failed_rank() const {
 }
 
 bool InProcessGroup::Step(int rank) {
-  ++seats_[rank].step;
+  ++seat(rank).step;
   return AllHere(rank);
 }
 
 bool InProcessGroup::AllHere(int rank) const {
-  return std::ranges::all_of(seats_, [&](const SeatState& seat) { return seat.step >= seats_[rank].step; });
+  return std::ranges::all_of(seats_, [&](const SeatState& other) { return other.step >= seat(rank).step; });
 }
 
 std::vector<int> InProcessGroup::Missing(int rank) const {
   std::vector<int> missing;
-  for (int p = 0; p < size(); ++p) {
-    if (seats_[p].step < seats_[rank].step) missing.push_back(p);
+  for (int p = first_; p < first_ + size(); ++p) {
+    if (seat(p).step < seat(rank).step) missing.push_back(p);
   }
   return missing;
 }
 
 void InProcessGroup::CheckAgreement(int rank) {
-  for (int p = 1; p < size(); ++p) {
-    if (!SameCall(seats_[0].call, seats_[p].call)) {
-      return Fail(rank, Text("the ranks disagree: rank 0 calls ", CallText(seats_[0].call), ", rank ", p, " calls ",
-                             CallText(seats_[p].call), "; every rank must make the same calls in the same order"));
+  const int end = first_ + size();
+  for (int p = first_ + 1; p < end; ++p) {
+    if (!SameCall(seats_[0].call, seat(p).call)) {
+      return Fail(rank, Text("the ranks disagree: rank ", first_, " calls ", CallText(seats_[0].call), ", rank ", p, " calls ",
+                             CallText(seat(p).call), "; every rank must make the same calls in the same order"));
     }
   }
   if (seats_[0].call.send_counts.empty()) return;
-  for (int from = 0; from < size(); ++from) {
-    for (int to = 0; to < size(); ++to) {
-      const int64_t sent = seats_[from].call.send_counts[to], expected = seats_[to].call.recv_counts[from];
+  for (int from = first_; from < end; ++from) {
+    for (int to = first_; to < end; ++to) {
+      const int64_t sent = seat(from).call.send_counts[to], expected = seat(to).call.recv_counts[from];
       if (sent != expected) {
         return Fail(rank, Text("the ranks disagree: in AllToAllV rank ", from, " sends ", sent, " elements to rank ",
                                to, ", which expects ", expected));
@@ -117,20 +118,20 @@ void InProcessGroup::CheckAgreement(int rank) {
 void InProcessGroup::WaitForAll(std::unique_lock<std::mutex>& lock, int rank, const WaitLimit& limit) {
   while (!failure_ && !AllHere(rank)) {
     for (int p : Missing(rank)) {
-      if (seats_[p].left) {
-        Fail(p, Text("it has left the group; rank ", rank, " waits for it in ", CallText(seats_[rank].call)));
+      if (seat(p).left) {
+        Fail(p, Text("it has left the group; rank ", rank, " waits for it in ", CallText(seat(rank).call)));
       }
     }
     if (failure_) break;
     if (changed_.wait_until(lock, limit.deadline) == std::cv_status::timeout && !failure_ && !AllHere(rank)) {
-      Fail(rank, Text(CallText(seats_[rank].call), " waited ", SecondsText(limit.timeout), " for ",
+      Fail(rank, Text(CallText(seat(rank).call), " waited ", SecondsText(limit.timeout), " for ",
                       RanksText(Missing(rank)), "; a peer that is only slow needs a longer comm.timeout_s"));
     }
   }
   if (!failure_) return;
   changed_.wait(lock, [this] { return readers_ == 0; });
   if (failure_->rank == rank) throw CommError(Text("rank ", rank, ": ", failure_->reason));
-  throw CommError(Text("rank ", rank, ": ", CallText(seats_[rank].call), " ended because of rank ", failure_->rank, ": ",
+  throw CommError(Text("rank ", rank, ": ", CallText(seat(rank).call), " ended because of rank ", failure_->rank, ": ",
                        failure_->reason));
 }
 
@@ -143,5 +144,23 @@ void InProcessGroup::Fail(int rank, std::string reason) {
   failure_ = Failure{rank, std::move(reason)};
   changed_.notify_all();
 }
+
+Visit::Visit(InProcessGroup& group, int rank, std::chrono::milliseconds timeout, const Call& call)
+    : group_(group), rank_(rank), limit_{std::chrono::steady_clock::now() + timeout, timeout} {
+  group_.Enter(rank_, call, limit_);
+  reading_ = true;
+}
+
+Visit::~Visit() {
+  if (reading_) group_.Release(rank_, /*failed=*/!done_);
+}
+
+void Visit::Meet(bool reads_on) {
+  reading_ = false;  // a meeting that throws has stopped reading
+  group_.Meet(rank_, reads_on, limit_);
+  reading_ = reads_on;
+}
+
+void Visit::Extend(std::chrono::milliseconds timeout) { limit_ = {std::chrono::steady_clock::now() + timeout, timeout}; }
 
 }  // namespace basin::comm

@@ -32,9 +32,10 @@ struct WaitLimit {
 
 /// Ranks meet at numbered points. Between two points of one operation they read each other's published memory; a rank
 /// that must give up waits until nobody reads any more, so no memory vanishes under a reader.
+/// Its ranks may be some of a larger group: first, first + 1, ...
 class InProcessGroup {
  public:
-  explicit InProcessGroup(int size);
+  explicit InProcessGroup(int size, int first = 0);
   int size() const { return static_cast<int>(seats_.size()); }
 
   void TakeSeat(int rank);
@@ -48,7 +49,7 @@ class InProcessGroup {
   /// A reader that throws or that needs no last meeting.
   void Release(int rank, bool failed);
   /// Valid for readers only.
-  const Call& call_of(int rank) const { return seats_[rank].call; }
+  const Call& call_of(int rank) const { return seats_[rank - first_].call; }
 
   void Abort(int rank, const std::string& reason);
   /// The rank that ended the group; -1 when the group is well.
@@ -66,6 +67,8 @@ class InProcessGroup {
     std::string reason;
   };
 
+  SeatState& seat(int rank) { return seats_[rank - first_]; }
+  const SeatState& seat(int rank) const { return seats_[rank - first_]; }
   // All of these need the mutex.
   bool Step(int rank);  ///< true when this rank was the last to come to its point
   bool AllHere(int rank) const;
@@ -75,11 +78,36 @@ class InProcessGroup {
   void StopReading();
   void Fail(int rank, std::string reason);
 
+  const int first_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<SeatState> seats_;
   std::optional<Failure> failure_;
   int readers_ = 0;  ///< ranks between two meeting points of an operation
+};
+
+/// One rank's stay in one operation: publishes on construction, stops reading on every way out.
+class Visit {
+ public:
+  Visit(InProcessGroup& group, int rank, std::chrono::milliseconds timeout, const Call& call);
+  ~Visit();
+  Visit(const Visit&) = delete;
+  Visit& operator=(const Visit&) = delete;
+
+  const torch::Tensor& of(int rank) const { return *group_.call_of(rank).x; }
+  const Call& call_of(int rank) const { return group_.call_of(rank); }
+  void Meet(bool reads_on);
+  /// The meetings that follow have this much time from now.
+  void Extend(std::chrono::milliseconds timeout);
+  /// No memory was read, so nobody needs to be waited for.
+  void FinishWithoutMeeting() { done_ = true; }
+
+ private:
+  InProcessGroup& group_;
+  int rank_;
+  WaitLimit limit_;
+  bool reading_ = false;
+  bool done_ = false;
 };
 
 }  // namespace basin::comm

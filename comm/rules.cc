@@ -1,6 +1,9 @@
 #include "comm/rules.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -95,6 +98,20 @@ Traffic AllReduceTraffic(const Seat& seat, int64_t n, int64_t element_bytes) {
   const int64_t owners = std::min<int64_t>(n, seat.size);
   const int64_t scatter = owners - (shard > 0 ? 1 : 0), gather = shard > 0 ? peers : 0;
   return {.bytes = ((n - shard) + peers * shard) * element_bytes, .messages = scatter + gather};
+}
+
+void AwaitDevice(torch::Device device) {
+  if (device.is_cpu()) return;
+  c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
+}
+
+void CopyElements(const torch::Tensor& to, int64_t to_begin, const torch::Tensor& from, int64_t from_begin, int64_t count) {
+  if (count == 0) return;
+  if (to.is_cpu()) {
+    std::memcpy(BytesAt(to, to_begin), BytesAt(from, from_begin), count * to.element_size());
+  } else {
+    to.view(-1).narrow(0, to_begin, count).copy_(from.view(-1).narrow(0, from_begin, count));
+  }
 }
 
 std::byte* BytesAt(const torch::Tensor& x, int64_t i) {

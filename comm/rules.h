@@ -40,6 +40,11 @@ Traffic AllReduceTraffic(const Seat& seat, int64_t n, int64_t element_bytes);
 
 inline int64_t ElementBytes(const torch::Tensor& x) { return static_cast<int64_t>(x.element_size()); }
 inline int64_t TensorBytes(const torch::Tensor& x) { return static_cast<int64_t>(x.nbytes()); }
+/// CUDA work is asynchronous and every rank has its own stream: returns once what this thread's stream has to do is done.
+void AwaitDevice(torch::Device device);
+/// `count` elements of one contiguous tensor into another on the same device.
+void CopyElements(const torch::Tensor& to, int64_t to_begin, const torch::Tensor& from, int64_t from_begin, int64_t count);
+
 /// Start of element `i` of a contiguous host tensor.
 std::byte* BytesAt(const torch::Tensor& x, int64_t i);
 

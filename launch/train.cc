@@ -22,8 +22,8 @@ struct TrainArguments {
 constexpr const char* kAbout =
     "Train a population: N members that exchange weights by the configured strategy; then measure the members, their\n"
     "ensemble, their average and the straight lines between them.\n\n"
-    "Alone, the members are threads of this process; under mpirun -n N, each process trains one member. The weights are the\n"
-    "same bits either way. Results go to the run directory (result.json, members/, average.safetensors, lmc.csv, ...).\n\n"
+    "Alone, the members are threads of this process; under mpirun -n R each process trains one of R members, or several of more.\n"
+    "The weights are the same bits either way. Results go to the run directory (result.json, members/, average.safetensors, lmc.csv, ...).\n\n"
     "  basin train configs/quickstart.yaml\n"
     "  mpirun -n 4 basin train configs/quickstart.yaml --set strategy.p=0.01 --run-dir runs/p01";
 

@@ -12,13 +12,12 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "comm/hybrid.h"
 #include "comm/in_process.h"
 #include "comm/mpi.h"
-#if defined(BASIN_WITH_CUDA)
-#include "comm/nccl.h"
-#endif
 #include "data/registry.h"
 #include "trainer/agreement.h"
+#include "trainer/data_plane.h"
 #include "trainer/member.h"
 #include "trainer/run_directory.h"
 #include "trainer/run_member.h"
@@ -44,11 +43,26 @@ torch::Device ChooseDevice(const RunConfig& config, const comm::LaunchInfo& laun
   return {torch::kCUDA, static_cast<c10::DeviceIndex>(launch.local_rank % torch::cuda::device_count())};
 }
 
+/// A process holds one member, or several as threads.
 void CheckSize(const RunConfig& config, const comm::LaunchInfo& launch) {
-  if (launch.launcher == "none" || launch.size == config.population.members) return;
-  throw ConfigError(Text("population.members is ", config.population.members, ", but the launcher started ", launch.size,
-                         " processes; one member is one process: start mpirun -n ", config.population.members,
-                         ", or use --set population.members=", launch.size));
+  const int members = config.population.members;
+  if (launch.launcher == "none" || launch.size == members) return;
+  if (launch.size > members) {
+    throw ConfigError(Text("population.members is ", members, ", but the launcher started ", launch.size, " processes, and each needs a "
+                           "member; start mpirun -n ", members, " or fewer, or use --set population.members=", launch.size));
+  }
+  if (config.coordinator.on_loss == coordinator::OnLoss::kContinue) {
+    throw ConfigError(Text("coordinator.on_loss is continue, but ", launch.size, " processes hold ", members, " members, and with a process all "
+                           "of its members would be lost; start mpirun -n ", members, ", or use --set coordinator.on_loss=abort"));
+  }
+}
+
+/// Members of this process, whose number is their rank.
+std::vector<int> MembersHere(const RunConfig& config, int processes, int process) {
+  const auto [first, end] = comm::RanksOfProcess(config.population.members, processes, process);
+  std::vector<int> members(end - first);
+  std::iota(members.begin(), members.end(), first);
+  return members;
 }
 
 /// Everything that can go wrong before the first step, on this rank alone.
@@ -80,6 +94,13 @@ void AgreeOnBackend(comm::Communicator& comm, comm::Backend& backend) {
   if (backend == comm::Backend::kNccl && with_nccl.item<float>() < static_cast<float>(comm.size())) backend = comm::Backend::kMpi;
 }
 
+/// "mpi", or "mpi, 8 members in 2 processes"
+std::string TransportText(const Shared& shared, int processes) {
+  const int members = shared.plan.config.population.members;
+  const std::string name(comm::BackendName(shared.backend));
+  return processes == 1 || processes == members ? name : Text(name, ", ", members, " members in ", processes, " processes");
+}
+
 /// Makes the run directory this run's own and finds where to go on. Collective over `comm`; `ranks_here` are this process's.
 void OpenRun(const RunRequest& request, Shared& shared, std::span<const int> ranks_here, comm::Communicator& comm) {
   const bool is_first = comm.rank() == 0;
@@ -91,7 +112,7 @@ void OpenRun(const RunRequest& request, Shared& shared, std::span<const int> ran
   OnAllRanks(comm, [&] {
     if (!is_first) return;
     PrepareRunDirectory(plan.run_dir, plan.config, plan.point);
-    if (request.announce) request.announce(plan.config, std::string(comm::BackendName(shared.backend)));
+    if (request.announce) request.announce(plan.config, TransportText(shared, comm.size()));
   });
   OnAllRanks(comm, [&] {
     std::filesystem::create_directories(plan.run_dir);
@@ -112,10 +133,8 @@ void TrainInThreads(const RunRequest& request, const comm::LaunchInfo& launch, c
   Shared shared = Prepare(request, launch);
   const RunPlan& plan = shared.plan;
   if (shared.finished) return ReportFinished(request, plan);
-  std::vector<int> ranks(plan.config.population.members);
-  std::iota(ranks.begin(), ranks.end(), 0);
   const auto alone = comm::MakeInProcess(comm::MakeInProcessGroup(1), 0, plan.config.comm.timeout);
-  OpenRun(request, shared, ranks, *alone);
+  OpenRun(request, shared, MembersHere(plan.config, 1, 0), *alone);
   RunOutcome outcome{.run_dir = plan.run_dir};
   comm::RunInProcess(
       plan.config.population.members,
@@ -128,52 +147,31 @@ void TrainInThreads(const RunRequest& request, const comm::LaunchInfo& launch, c
   Report(request, outcome);
 }
 
-/// The communicators that members exchange over.
-class DataPlane {
- public:
-  DataPlane(comm::MpiSession& session, comm::Communicator& bootstrap, const Shared& shared)
-      : session_(session), shared_(shared), timeout_(shared.plan.config.comm.timeout) {
-    all_ = is_nccl() ? OverNccl(bootstrap) : comm::MakeMpi(session, timeout_, shared.device);
-  }
-  comm::Communicator& all() { return *all_; }
-
-  /// Each loss takes a member at least, and two must be left.
-  void Reserve() {
-    session_.ReserveGroups(session_.size() - 1);
-    const char* recovery = std::getenv("OMPI_MCA_orte_enable_recovery");
-    if (session_.rank() == 0 && (recovery == nullptr || std::string_view(recovery) != "1")) {
-      base::LogWarning("coordinator.on_loss is continue, but mpirun ends all ranks when one dies; start it with --enable-recovery");
-    }
-  }
-  std::unique_ptr<comm::Communicator> Over(const NewGroup& left) {
-    const comm::MpiGroup group{.number = static_cast<int>(left.epoch) - 2, .members = left.members};
-    if (!is_nccl()) return comm::MakeMpiGroup(session_, group, timeout_, shared_.device);
-    bootstraps_.push_back(comm::MakeMpiGroup(session_, group, timeout_));
-    return OverNccl(*bootstraps_.back());
-  }
-
- private:
-  bool is_nccl() const { return shared_.backend == comm::Backend::kNccl; }
-  std::unique_ptr<comm::Communicator> OverNccl(comm::Communicator& bootstrap) const {
-#if defined(BASIN_WITH_CUDA)
-    return comm::MakeNccl(bootstrap, shared_.device, timeout_);
-#else
-    throw CheckFailed(Text("built without CUDA, and yet nccl was chosen for ", bootstrap.size(), " ranks"));
-#endif
-  }
-
-  comm::MpiSession& session_;
-  const Shared& shared_;
-  std::chrono::milliseconds timeout_;
-  std::unique_ptr<comm::Communicator> all_;
-  std::vector<std::unique_ptr<comm::Communicator>> bootstraps_;
-};
-
 /// How a failure of this process concerns the others.
 struct Concern {
   bool all_know = false;      // all fail alike and can leave in order
   bool others_go_on = false;  // they go on without this one
 };
+
+/// The members of a process that holds more than one: threads, which meet those of the other processes over `across`. What RunMember returns
+/// to the first member, in its process.
+base::Json TrainSeveral(const Shared& shared, comm::Communicator& across, const std::atomic<bool>& interrupted, Concern& concern) {
+  const RunPlan& plan = shared.plan;
+  base::Json result;
+  const int first_here = comm::RanksOfProcess(plan.config.population.members, across.size(), across.rank()).first;
+  const auto train = [&](comm::Communicator& comm) {
+    bool all_know = false, others_go_on = false;
+    try {
+      base::Json own = RunMember({plan, comm, interrupted, all_know, others_go_on});
+      if (comm.rank() == 0) result = std::move(own);
+    } catch (...) {
+      if (comm.rank() == first_here) concern.all_know = all_know;  // this thread is the one that speaks for the process
+      throw;
+    }
+  };
+  comm::RunHybrid(plan.config.population.members, across, train, plan.config.comm.timeout, shared.device);
+  return result;
+}
 
 void TrainInProcesses(const RunRequest& request, const comm::LaunchInfo& launch, comm::MpiSession& session,
                       const std::atomic<bool>& interrupted, Concern& concern) {
@@ -188,9 +186,14 @@ void TrainInProcesses(const RunRequest& request, const comm::LaunchInfo& launch,
     return;
   }
   AgreeOnBackend(*bootstrap, shared.backend);
-  OpenRun(request, shared, std::array{session.rank()}, *bootstrap);
+  OpenRun(request, shared, MembersHere(plan.config, session.size(), session.rank()), *bootstrap);
   concern.all_know = false;
-  DataPlane data_plane(session, *bootstrap, shared);
+  DataPlane data_plane(session, *bootstrap, {.backend = shared.backend, .timeout = plan.config.comm.timeout, .device = shared.device});
+  if (plan.config.population.members > session.size()) {
+    const base::Json result = TrainSeveral(shared, data_plane.all(), interrupted, concern);
+    if (session.rank() == 0) Report(request, {.result = result, .run_dir = plan.run_dir});
+    return;
+  }
   MemberRun run{plan, data_plane.all(), interrupted, concern.all_know, concern.others_go_on};
   if (plan.config.coordinator.on_loss == coordinator::OnLoss::kContinue) {
     data_plane.Reserve();

@@ -116,6 +116,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"diloco_mixup", {"strategy={name: diloco, every_steps: 4}", "data.augment=[flip, {mixup: {alpha: 0.5}}]"}},
                     Case{"papa", {"strategy={name: papa, every_steps: 3}"}},
                     Case{"wash_opt_mpi", {"strategy={name: wash, p: 0.05, optimizer_state: true}"}, 2},
+                    Case{"wash_hybrid", {"strategy={name: wash, p: 0.05}", "population.members=3"}, 2},
                     Case{"diloco_mpi", {"strategy={name: diloco, every_steps: 4}"}, 2}),
     [](const auto& info) { return info.param.name; });
 

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/safetensors.h"
@@ -93,6 +94,23 @@ TEST_F(Train, GivesTheSameBitsAsThreadsAsProcessesForEveryStrategy) {
     // Exact for dense strategies (spread 0); five standard errors for drawn ones. Means of whole bytes over ranks round at 1e-9.
     EXPECT_NEAR(payload, predicted, 5 * spread + 1e-9 * predicted) << name;
   }
+}
+
+TEST_F(Train, GivesTheSameBitsForFourMembersInOneProcessInTwoInThreeAndInFour) {
+  const std::vector<std::string> set{"population.members=4", "strategy={name: wash, p: 0.05}", "train={steps: 12, batch_size: 64}", "lmc.points=2"};
+  const Json one = Threads("one", set);
+  for (const int processes : {2, 3, 4}) {
+    const Json found = Processes(Text("in-", processes), processes, set);
+    EXPECT_EQ(Hashes(one), Hashes(found)) << processes;
+    EXPECT_EQ(one["bytes"], found["bytes"]) << processes;
+    for (const char* same : {"average", "ensemble", "soup", "lmc"}) EXPECT_EQ(one[same].dump(1), found[same].dump(1)) << same << " in " << processes;
+  }
+}
+
+TEST_F(Train, WithFewerMembersThanProcessesIsRefused) {
+  const CommandResult refused = test::RunUnderMpi(3, Words("run"));
+  EXPECT_EQ(refused.exit_code, 2) << refused.err;
+  EXPECT_NE(refused.err.find("each needs a member"), std::string::npos) << refused.err;
 }
 
 TEST_F(Train, WritesEveryFileOfTheContract) {
