@@ -1,13 +1,14 @@
 // basin train
-#include <unistd.h>
-
+#include <algorithm>
 #include <iostream>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "launch/commands.h"
 #include "launch/interrupt.h"
 #include "launch/results.h"
+#include "launch/terminal.h"
 #include "report/progress.h"
 #include "trainer/run.h"
 
@@ -32,23 +33,39 @@ bool ShowProgress(const trainer::RunConfig& config, bool quiet) {
   return !quiet && config.report.progress != Progress::kOff;
 }
 
+std::vector<report::MemberProgress> PopulationOf(const coordinator::Status& status) {
+  std::vector<report::MemberProgress> population;
+  for (const coordinator::MemberStatus& member : status.members) {
+    population.push_back({.id = member.id,
+                          .step = member.step,
+                          .doing = member.operation.empty() || member.state == "lost" || member.state == "left" ? member.state : member.operation,
+                          .steps_per_second = member.steps_per_second,
+                          .silent_s = member.silent_s,
+                          .is_waited_for = std::ranges::find(status.waiting_for, member.id) != status.waiting_for.end()});
+  }
+  return population;
+}
+
 int Train(const TrainArguments& arguments, const CommonOptions& common) {
   const base::SystemClock clock;
   std::unique_ptr<report::Progress> progress;
   int64_t members = 1;
   trainer::RunRequest request{.config_file = arguments.config, .overrides = common.set, .resume = arguments.resume};
+  const std::optional<Terminal> terminal = FindTerminal();
+  request.watches = terminal.has_value();
   if (!arguments.run_dir.empty()) request.run_dir = arguments.run_dir;
   request.announce = [&](const trainer::RunConfig& config, const std::string& backend) {
     if (!ShowProgress(config, common.quiet)) return;
     std::cerr << AnnounceText(config, backend) << '\n';
     progress = std::make_unique<report::Progress>(
-        std::cerr, clock, report::ProgressOptions{.is_terminal = isatty(STDERR_FILENO) == 1});
+        std::cerr, clock, report::ProgressOptions{.is_terminal = terminal.has_value(), .rows = terminal.value_or(Terminal{}).rows});
     members = config.population.members;
   };
   request.show = [&](const trainer::LoopStatus& status) {
     if (!progress) return;
     progress->Update({.step = status.step, .total_steps = status.total_steps, .epoch = status.epoch,
-                      .loss = status.loss, .bytes_sent = status.bytes_sent, .members = members});
+                      .loss = status.loss, .bytes_sent = status.bytes_sent, .members = members,
+                      .population = status.population ? PopulationOf(*status.population) : std::vector<report::MemberProgress>{}});
     if (status.step == status.total_steps) {
       progress->Finish();
       std::cerr << "measuring members, ensemble, average and connectivity ..." << std::endl;

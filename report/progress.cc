@@ -80,16 +80,43 @@ std::string Progress::Line(Time now, bool brief) const {
   return line;
 }
 
-void Progress::Show(Time now) {
+std::vector<std::string> Progress::MemberLines() const {
+  std::vector<MemberProgress> members = state_.population;
+  std::ranges::stable_partition(members, &MemberProgress::is_waited_for);
+  const size_t room = std::max(3, options_.rows - 3);  // the line of the run, one for the rest, one for the prompt
+  const size_t shown = members.size() <= room ? members.size() : room - 1;
+  std::vector<std::string> lines;
+  for (size_t k = 0; k < shown; ++k) {
+    const MemberProgress& one = members[k];
+    std::string line = Text("  member ", one.id, "  step ", one.step, "  ", one.doing);
+    if (one.steps_per_second > 0) line += "  " + FormatNumber(one.steps_per_second, 3) + " steps/s";
+    if (one.is_waited_for) line += "  waited for, silent " + FormatNumber(one.silent_s, 2) + " s";
+    lines.push_back(line.substr(0, kTerminalColumns - 1));
+  }
+  if (shown < members.size()) lines.push_back(Text("  and ", members.size() - shown, " members more"));
+  return lines;
+}
+
+void Progress::Draw(Time now) {
   std::string line = Line(now, /*brief=*/false);
+  if (line.size() >= kTerminalColumns) line = Line(now, /*brief=*/true);
+  const std::vector<std::string> members = MemberLines();
+  // Blanks wipe what a longer line has left; below, where the terminal must understand how to go up, it is asked to wipe.
+  const size_t wipe = open_line_length_ > line.size() ? open_line_length_ - line.size() : 0;
+  if (lines_below_ > 0) stream_ << "\x1b[" << lines_below_ << 'A';
+  stream_ << '\r' << line << std::string(wipe, ' ');
+  for (const std::string& member : members) stream_ << '\n' << member << "\x1b[K";
+  if (members.size() < lines_below_) stream_ << "\x1b[J";
+  stream_ << std::flush;
+  open_line_length_ = line.size();
+  lines_below_ = members.size();
+}
+
+void Progress::Show(Time now) {
   if (options_.is_terminal) {
-    if (line.size() >= kTerminalColumns) line = Line(now, /*brief=*/true);
-    // Blanks wipe what a longer line has left.
-    const size_t wipe = open_line_length_ > line.size() ? open_line_length_ - line.size() : 0;
-    stream_ << '\r' << line << std::string(wipe, ' ') << std::flush;
-    open_line_length_ = line.size();
+    Draw(now);
   } else {
-    stream_ << line << std::endl;
+    stream_ << Line(now, /*brief=*/false) << std::endl;
   }
   has_unshown_state_ = false;
   next_show_ = now + (options_.is_terminal ? kTerminalInterval : kPlainInterval);
@@ -99,6 +126,7 @@ void Progress::EndLine() {
   if (open_line_length_ == 0) return;
   stream_ << std::endl;
   open_line_length_ = 0;
+  lines_below_ = 0;
 }
 
 std::string FormatBytes(int64_t num_bytes) {

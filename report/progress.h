@@ -5,10 +5,21 @@
 #include <deque>
 #include <iosfwd>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 
 namespace basin::report {
+
+/// What is known of one member; most of it is about a second old.
+struct MemberProgress {
+  int64_t id = 0;
+  int64_t step = 0;
+  std::string doing{};  ///< "step", "exchange", "lost", ...
+  double steps_per_second = 0;  ///< 0: not known yet
+  double silent_s = 0;          ///< since it was last heard
+  bool is_waited_for = false;
+};
 
 struct ProgressState {
   int64_t step = 0, total_steps = 0;
@@ -16,14 +27,16 @@ struct ProgressState {
   double loss = 0;
   int64_t bytes_sent = 0;  ///< by this rank; shown when there are several members
   int64_t members = 1;
+  std::vector<MemberProgress> population{};  ///< drawn on terminals, a line each below the run's
 };
 
 struct ProgressOptions {
-  bool is_terminal = false;  ///< one line, redrawn; otherwise plain lines, seldom
+  bool is_terminal = false;  ///< redrawn; otherwise plain lines, seldom
+  int rows = 24;             ///< of the terminal; members that do not fit are counted, those that are waited for come first
   bool quiet = false;        ///< nothing at all
 };
 
-/// On a terminal one line, drawn anew at most 5 times a second; elsewhere (a file, a pipe) a plain line at most every 5
+/// On a terminal one line (with a population one more for each member), drawn anew at most 5 times a second; elsewhere (a file, a pipe) a plain line at most every 5
 /// s, and one at the end:
 ///   step 350/1000  35 %  52.3 steps/s  loss 0.412  sent 1.3 MB/rank  ETA 0:12
 /// A line that would fill the 80 columns of a terminal goes without share and speed.
@@ -50,7 +63,9 @@ class Progress {
   void TakeSample(Time now, int64_t step);
   double StepsPerSecond(Time now) const;  // 0: not known yet
   std::string Line(Time now, bool brief) const;
+  std::vector<std::string> MemberLines() const;
   void Show(Time now);
+  void Draw(Time now);
   void EndLine();
 
   std::ostream& stream_;
@@ -61,6 +76,7 @@ class Progress {
   bool has_unshown_state_ = false;
   Time next_show_;
   size_t open_line_length_ = 0;  // 0: the cursor is at the beginning of a line
+  size_t lines_below_ = 0;       // of members; the cursor is at the end of the last
 };
 
 std::string FormatBytes(int64_t num_bytes);  ///< "999 B", "1.3 MB": powers of 1000

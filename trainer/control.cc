@@ -58,7 +58,8 @@ Control::Control(const ControlPlan& plan, comm::Communicator& comm)
     : comm_(&comm),
       settings_(SettingsOf(plan.config)),
       is_embedded_(IsEmbedded(plan.config)),
-      tls_(plan.config.coordinator.tls.value_or(coordinator::Tls{})) {
+      tls_(plan.config.coordinator.tls.value_or(coordinator::Tls{})),
+      watches_(plan.watches) {
   const RunConfig& config = plan.config;
   std::string address = config.coordinator.address, token;
   OnAllRanks(comm, [&] {
@@ -117,9 +118,20 @@ void Control::Progress(coordinator::Phase phase, int64_t step, std::string opera
     rate_step_ = step;
     rate_time_ = now;
     report_due_ = true;
+    if (watches_) LookAround();
   }
   client_->Progress({.phase = phase, .step = step, .operation = std::move(operation), .steps_per_second = rate_});
   Check();
+}
+
+void Control::LookAround() {
+  constexpr Seconds kPatience(1);  // a picture is not worth more
+  try {
+    population_ = std::make_shared<coordinator::Status>(server_ ? server_->status() : coordinator::QueryStatus(address_, tls_, kPatience));
+  } catch (const Error& failure) {
+    population_.reset();
+    base::LogDebug(failure.what());
+  }
 }
 
 void Control::Check() const {

@@ -24,6 +24,7 @@ struct ControlPlan {
   std::filesystem::path run_dir;  ///< coordinator.json is written there by rank 0: address and process of an embedded one
   int64_t step = 0;               ///< steps taken before, in a resumed run
   bool one_host = true;           ///< an embedded coordinator listens on the loopback, so it serves ranks of its own host alone
+  bool watches = false;           ///< this rank shows the population
   bool apart = false;             ///< an embedded coordinator gets a process of its own, for it must outlive rank 0
 };
 
@@ -50,6 +51,8 @@ class Control {
   void Progress(coordinator::Phase phase, int64_t step, std::string operation);
   /// Once a second: the newest measurements are wanted.
   bool ReportDue() { return std::exchange(report_due_, false); }
+  /// The population as it was at most a second before, on the rank that asked to know (ControlPlan::watches); else null.
+  std::shared_ptr<const coordinator::Status> population() const { return population_; }
   /// They travel with the next beat.
   void Report(std::vector<coordinator::Measurement> measurements) { client_->Report(std::move(measurements)); }
   /// CommError once the run is over for this rank, with the reason: who was lost, where, after how long a silence.
@@ -76,6 +79,7 @@ class Control {
  private:
   Control(const ControlPlan& plan, comm::Communicator& comm);
   coordinator::Verdict verdict() const { return client_->directive().verdict; }
+  void LookAround();
   std::string Host(const ControlPlan& plan, const std::string& token);  // its address
 
   const base::SystemClock clock_{};
@@ -92,6 +96,8 @@ class Control {
   double rate_ = 0, rate_time_ = 0;              // steps a second, measured over about a second
   int64_t rate_step_ = 0;
   bool report_due_ = false;
+  const bool watches_;
+  std::shared_ptr<const coordinator::Status> population_;
 };
 
 }  // namespace basin::trainer

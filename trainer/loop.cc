@@ -133,7 +133,8 @@ class Loop {
                    .total_steps = total_steps_,
                    .epoch = epoch(),
                    .loss = metrics_.last_loss(),
-                   .bytes_sent = counting_.ledger().payload_bytes});
+                   .bytes_sent = counting_.ledger().payload_bytes,
+                   .population = context_.control == nullptr ? nullptr : context_.control->population()});
   }
 
   const RankContext& context_;

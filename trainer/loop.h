@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 
 #include "base/clock.h"
 #include "comm/counting.h"
@@ -15,11 +16,12 @@
 
 namespace basin::trainer {
 
-/// What rank 0 shows while training.
+/// What the reporting rank shows while training.
 struct LoopStatus {
   int64_t step = 0, total_steps = 0, epoch = 0;
   double loss = 0;
   int64_t bytes_sent = 0;  ///< by this rank, in exchanges
+  std::shared_ptr<const coordinator::Status> population{};  ///< as the coordinator sees it, about a second old; null: not known
 };
 
 struct LoopTimes {

@@ -67,7 +67,9 @@ std::vector<int> MembersHere(const RunConfig& config, int processes, int process
 
 /// Everything that can go wrong before the first step, on this rank alone.
 Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
-  Shared shared{.plan = {.config = ReadRunConfig(request.config_file, request.overrides), .show = request.show}};
+  Shared shared{.plan = {.config = ReadRunConfig(request.config_file, request.overrides),
+                          .watches = request.watches,
+                          .show = request.show}};
   RunPlan& plan = shared.plan;
   plan.run_dir = request.run_dir.value_or(plan.config.dir);
   plan.one_host = launch.local_size == launch.size;

@@ -26,7 +26,8 @@ class Runner {
     if (plan_.config.population.init == Init::kSame) run.comm.Broadcast(member_.params().values(), /*root=*/0);
     group_ = std::make_unique<ExchangeGroup>(plan_.config, shape_, member_, run.comm, clock_);
     if (plan_.point) Restore(*plan_.point);
-    const ControlPlan control{.config = plan_.config, .run_dir = plan_.run_dir, .step = at_.step, .one_host = plan_.one_host, .apart = run.regroup != nullptr};
+    const ControlPlan control{.config = plan_.config, .run_dir = plan_.run_dir, .step = at_.step, .one_host = plan_.one_host,
+                              .watches = plan_.watches && run.comm.rank() == 0, .apart = run.regroup != nullptr};
     control_ = Control::Make(control, run.comm);
     if (!lost_.empty()) CheckThatLossesAreSurvived();
     if (control_) faults_.SetMute([this](double seconds) { control_->client().Mute(std::chrono::duration<double>(seconds)); });

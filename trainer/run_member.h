@@ -27,6 +27,7 @@ struct RunPlan {
   std::unique_ptr<RunLock> lock;     ///< on rank 0 only
   std::optional<ResumePoint> point;  ///< to go on from
   bool one_host = true;              ///< all ranks are on this host
+  bool watches = false;              ///< LoopStatus::population is wanted
   std::function<void(const LoopStatus&)> show;  ///< of the rank that shows the progress; may be empty
 };
 

@@ -49,6 +49,41 @@ TEST(Progress, DrawsAtMostFiveTimesASecondOnATerminal) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\r'), 50);  // ten seconds
 }
 
+TEST(Progress, DrawsALineForEachMemberBelowTheRunsAndGoesUpToDrawAnew) {
+  Bench bench({.is_terminal = true});
+  ProgressState state = At(350);
+  state.population = {{.id = 0, .step = 350, .doing = "exchange", .steps_per_second = 52.34},
+                      {.id = 1, .step = 349, .doing = "step", .silent_s = 3.14, .is_waited_for = true}};
+  bench.progress.Update(state);
+  const std::string members = "\n  member 1  step 349  step  waited for, silent 3.1 s\x1b[K\n  member 0  step 350  exchange  52.3 steps/s\x1b[K";
+  EXPECT_EQ(bench.Take(), "\rstep 350/1000  35 %  loss 0.412  sent 1.3 MB/rank" + members);
+  bench.clock.Advance(seconds(1));
+  state.population.pop_back();
+  bench.progress.Update(state);
+  EXPECT_EQ(bench.Take(), "\x1b[2A\rstep 350/1000  35 %  loss 0.412  sent 1.3 MB/rank\n  member 0  step 350  exchange  52.3 steps/s\x1b[K\x1b[J");
+  bench.progress.Finish();
+  EXPECT_EQ(bench.Take(), "\n");
+}
+
+TEST(Progress, CountsMembersThatDoNotFitIntoTheTerminal) {
+  Bench bench({.is_terminal = true, .rows = 8});
+  ProgressState state = At(0);
+  for (int id = 0; id < 40; ++id) state.population.push_back({.id = id, .doing = "step"});
+  bench.progress.Update(state);
+  const std::string text = bench.Take();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 5);
+  EXPECT_NE(text.find("  and 36 members more"), std::string::npos) << text;
+}
+
+TEST(Progress, WithAPopulationElsewhereIsStillAPlainLine) {
+  Bench bench({.is_terminal = false});
+  ProgressState state = At(350);
+  state.population = {{.id = 0}};
+  bench.progress.Update(state);
+  bench.progress.Finish();
+  EXPECT_EQ(bench.Take().find("member"), std::string::npos);
+}
+
 TEST(Progress, WipesTheRestOfALongerLine) {
   Bench bench({.is_terminal = true});
   ProgressState state = At(0);
