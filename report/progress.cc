@@ -82,7 +82,8 @@ std::string Progress::Line(Time now, bool brief) const {
 
 std::vector<std::string> Progress::MemberLines() const {
   std::vector<MemberProgress> members = state_.population;
-  std::ranges::stable_partition(members, &MemberProgress::is_waited_for);
+  // Not std::ranges: clang 14 cannot compile it with g++ 12's library.
+  std::stable_partition(members.begin(), members.end(), [](const MemberProgress& one) { return one.is_waited_for; });
   const size_t room = std::max(3, options_.rows - 3);  // the line of the run, one for the rest, one for the prompt
   const size_t shown = members.size() <= room ? members.size() : room - 1;
   std::vector<std::string> lines;

@@ -34,8 +34,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, HybridContract,
                                                           std::pair(3, 5)),
                                           testing::ValuesIn(contract::HostChecks())),
                          [](const auto& info) {
-                           const auto [processes, size] = std::get<0>(info.param);
-                           return Text(std::get<1>(info.param).name, "With", size, "RanksIn", processes);
+                           const auto& shape = std::get<0>(info.param);
+                           return Text(std::get<1>(info.param).name, "With", shape.second, "RanksIn", shape.first);
                          });
 
 /// What every rank holds after a few calls on numbers that do not add exactly, and what it has sent by its own account.
