@@ -145,6 +145,7 @@ TEST_F(Resumed, AtManyMomentsEndsTheSame) {
   if (last.exit_code != 0) last = Run(Resuming(Words(Dir("parts"), saving)));
   ASSERT_EQ(last.exit_code, 0) << last.err;
   EXPECT_GT(kills, 0);
+  fs::remove(Dir("parts") + "/run.lock");  // of a kill that came after the result: nobody takes a finished run over
   ExpectSameRun(Dir("whole"), Dir("parts"));
 }
 
