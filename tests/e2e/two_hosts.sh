@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Two members on two "hosts", which are network namespaces with a cable between them, and a basin-coordinator on the first. The cable is
-# pulled once both train, and put back when the coordinator has decided. Prints mpirun's exit code; leaves the run in FOLDER/run.
-# Usage: two_hosts.sh BIN_FOLDER CONFIG FOLDER abort|continue [options of basin train]      needs root and iproute2; exit code 77: not here
+# Two members on two "hosts", which are network namespaces with a cable between them, and a basin-coordinator on the first.
+#   pull: the cable is pulled once both train, and put back when the coordinator has decided
+#   slow: the cable carries 100 Mbit/s and, where the kernel can, takes 5 ms each way; nobody pulls it
+# Prints mpirun's exit code; leaves the run in FOLDER/run.
+# Usage: two_hosts.sh BIN_FOLDER CONFIG FOLDER pull|slow abort|continue [options of basin train]      needs root, iproute2; exit code 77: not here
 set -u
-bin=$1 config=$2 folder=$3 on_loss=$4
-shift 4
+bin=$1 config=$2 folder=$3 cable=$4 on_loss=$5
+shift 5
 recovery=()
 [ "$on_loss" = continue ] && recovery=(--enable-recovery)
 a=basin-a-$$ b=basin-b-$$
@@ -23,6 +25,13 @@ ip -n "$a" addr add 10.77.0.1/24 dev cable
 ip -n "$b" addr add 10.77.0.2/24 dev cable
 for host in "$a" "$b"; do ip -n "$host" link set lo up; ip -n "$host" link set cable up; done
 set +e
+if [ "$cable" = slow ]; then
+  for host in "$a" "$b"; do
+    ip netns exec "$host" tc qdisc add dev cable root netem delay 5ms rate 100mbit 2>/dev/null ||
+      ip netns exec "$host" tc qdisc add dev cable root tbf rate 100mbit burst 64kb latency 400ms || exit 77
+  done
+  ip netns exec "$a" tc qdisc show dev cable
+fi
 # What mpirun calls in place of ssh.
 printf '#!/bin/sh\nhost=$1; shift; case $host in 10.77.0.1) host=%s;; *) host=%s;; esac\nexec ip netns exec $host sh -c "$*"\n' "$a" "$b" >"$folder/agent"
 chmod +x "$folder/agent"
@@ -34,9 +43,11 @@ ip netns exec "$a" mpirun --allow-run-as-root "${recovery[@]}" --mca plm_rsh_age
   --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 -H 10.77.0.1:1,10.77.0.2:1 -n 2 \
   "$bin/basin" train "$config" --run-dir "$folder/run" --set population.members=2 --set coordinator.address=10.77.0.1:7700 --set coordinator.on_loss="$on_loss" "$@" &
 job=$!
-until grep -q '"exchange"' "$folder/run/metrics.jsonl" 2>/dev/null; do kill -0 "$job" || exit 1; done
-ip -n "$a" link set cable down
-until grep -q silent "$folder/coordinator/coordinator.jsonl"; do kill -0 "$job" || break; done
-ip -n "$a" link set cable up
+if [ "$cable" = pull ]; then
+  until grep -q '"exchange"' "$folder/run/metrics.jsonl" 2>/dev/null; do kill -0 "$job" || exit 1; done
+  ip -n "$a" link set cable down
+  until grep -q silent "$folder/coordinator/coordinator.jsonl"; do kill -0 "$job" || break; done
+  ip -n "$a" link set cable up
+fi
 wait "$job"
 echo "exit $?"
