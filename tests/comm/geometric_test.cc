@@ -87,8 +87,8 @@ TEST(GeometricSkips, FollowTheFormulaOnTheWordsOfTheStream) {
 
 TEST(GeometricSkips, AreHugeButFiniteForTinyRates) {
   for (double rate : {1e-25, 1e-300, 5e-324}) {
-    for (int64_t skip : GeometricSkips({.run_seed = 1}, rate).Next())
-      EXPECT_EQ(skip, GeometricSkips::kHuge);
+    GeometricSkips skips({.run_seed = 1}, rate);  // named: what Next returns lies in it
+    for (int64_t skip : skips.Next()) EXPECT_EQ(skip, GeometricSkips::kHuge);
   }
 }
 
