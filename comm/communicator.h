@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -24,6 +25,18 @@ struct Seat {
   int rank = 0;
   int size = 1;
   torch::Device device = torch::kCPU;  ///< where this rank's tensors live
+};
+
+/// An AllToAllV under way, see Communicator::StartAllToAllV. Destroyed before Wait has returned, it is given up, and
+/// what was to arrive is lost. Does not outlive its communicator.
+class Transfer {
+ public:
+  Transfer() = default;
+  virtual ~Transfer() = default;
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+  /// Returns when all parts have arrived in `recv`; waits at most the communicator's timeout() from now on. Once.
+  virtual void Wait() = 0;
 };
 
 /// A fixed group of ranks that work on tensors together.
@@ -72,6 +85,11 @@ class Communicator {
   /// non-zero count, none to others. A rank whose counts are all zero calls too; a backend need not wait for it.
   virtual void AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
                          torch::Tensor& recv, std::span<const int64_t> recv_counts) = 0;
+  /// AllToAllV whose messages move while the caller does something else, other calls included. The caller leaves `send` and `recv` (not the
+  /// counts) alone until Wait has returned; the transfer keeps their memory. Every rank starts the same transfers in the same order and may wait
+  /// for them in any. Counted when it starts. Where a backend has nothing better, it is all done when this returns.
+  virtual std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
+                                                   torch::Tensor& recv, std::span<const int64_t> recv_counts);
   /// Returns after all ranks have entered.
   virtual void Barrier() = 0;
 
@@ -89,6 +107,18 @@ class Communicator {
   std::function<void()> watch_;
   Traffic traffic_;
 };
+
+/// A transfer with nothing left to wait for.
+class DoneTransfer final : public Transfer {
+ public:
+  void Wait() override {}
+};
+
+inline std::unique_ptr<Transfer> Communicator::StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
+                                                              torch::Tensor& recv, std::span<const int64_t> recv_counts) {
+  AllToAllV(send, send_counts, recv, recv_counts);
+  return std::make_unique<DoneTransfer>();
+}
 
 /// Rank r owns elements [first, second) of n: the first n mod size ranks own one more than the others.
 inline std::pair<int64_t, int64_t> ShardBounds(int64_t n, int size, int rank) {

@@ -17,6 +17,10 @@ CountingCommunicator::Exchange::~Exchange() {
   counting_.ledger_.seconds += counting_.clock_.Seconds() - start_;
 }
 
+CountingCommunicator::Landing::Landing(CountingCommunicator& counting) : counting_(counting), start_(counting.clock_.Seconds()) {}
+
+CountingCommunicator::Landing::~Landing() { counting_.ledger_.seconds += counting_.clock_.Seconds() - start_; }
+
 void CountingCommunicator::SetTimeout(std::chrono::milliseconds timeout) {
   inner_.SetTimeout(timeout);
   Communicator::SetTimeout(timeout);
@@ -50,6 +54,13 @@ void CountingCommunicator::Broadcast(torch::Tensor& x, int root) {
 void CountingCommunicator::AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
                                      torch::Tensor& recv, std::span<const int64_t> recv_counts) {
   Count([&] { inner_.AllToAllV(send, send_counts, recv, recv_counts); });
+}
+
+std::unique_ptr<Transfer> CountingCommunicator::StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
+                                                               torch::Tensor& recv, std::span<const int64_t> recv_counts) {
+  std::unique_ptr<Transfer> transfer;
+  Count([&] { transfer = inner_.StartAllToAllV(send, send_counts, recv, recv_counts); });
+  return transfer;
 }
 
 void CountingCommunicator::Barrier() {

@@ -35,8 +35,24 @@ class CountingCommunicator final : public Communicator {
     double start_;
   };
 
+  /// Marks the end of an exchange whose messages were sent before: its seconds count, it is no new one. Do not nest.
+  class Landing {
+   public:
+    explicit Landing(CountingCommunicator& counting);
+    ~Landing();
+    Landing(const Landing&) = delete;
+    Landing& operator=(const Landing&) = delete;
+
+   private:
+    CountingCommunicator& counting_;
+    double start_;
+  };
+
   /// Called at the start of every exchange, before it has changed anything; not counted among its seconds. May be empty.
   void OnExchange(std::function<void()> call) { on_exchange_ = std::move(call); }
+
+  /// For messages that are no exchange: what a resumed run sends a second time.
+  Communicator& uncounted() { return inner_; }
 
   const Ledger& ledger() const { return ledger_; }
   /// For a resumed run.
@@ -50,6 +66,8 @@ class CountingCommunicator final : public Communicator {
   void Broadcast(torch::Tensor& x, int root) override;
   void AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
                  torch::Tensor& recv, std::span<const int64_t> recv_counts) override;
+  std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
+                                           torch::Tensor& recv, std::span<const int64_t> recv_counts) override;
   void Barrier() override;
 
  private:

@@ -1,5 +1,6 @@
 #include "comm/in_process.h"
 
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,34 @@
 
 namespace basin::comm {
 namespace {
+
+/// The other half of a StartAllToAllV.
+class InProcessTransfer final : public Transfer {
+ public:
+  InProcessTransfer(const Communicator& comm, InProcessGroup& group, int64_t number, const torch::Tensor& recv,
+                    std::span<const int64_t> recv_counts)
+      : comm_(comm), group_(group), number_(number), recv_(recv), recv_counts_(recv_counts.begin(), recv_counts.end()) {}
+
+  void Wait() override {
+    const torch::NoGradGuard no_grad;
+    const WaitLimit limit{std::chrono::steady_clock::now() + comm_.timeout(), comm_.timeout()};
+    const auto parcels = group_.Collect(comm_.rank(), number_, recv_counts_, limit);
+    int64_t to = 0;
+    for (int p = 0; p < comm_.size(); to += recv_counts_[p++]) {
+      if (recv_counts_[p] == 0) continue;
+      const auto before = std::span(parcels[p]->counts).first(comm_.rank());
+      CopyElements(recv_, to, parcels[p]->values, std::accumulate(before.begin(), before.end(), int64_t{0}), recv_counts_[p]);
+    }
+    AwaitDevice(comm_.device());  // before the parcels go
+  }
+
+ private:
+  const Communicator& comm_;
+  InProcessGroup& group_;
+  int64_t number_;
+  torch::Tensor recv_;
+  std::vector<int64_t> recv_counts_;
+};
 
 class InProcessCommunicator final : public Communicator {
  public:
@@ -81,9 +110,18 @@ class InProcessCommunicator final : public Communicator {
     }
     AwaitDevice(device());
     visit.Meet(/*reads_on=*/false);
-    for (int p = 0; p < size(); ++p) {
-      if (p != rank() && send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
-    }
+    CountParts(send, send_counts);
+  }
+
+  std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
+                                           std::span<const int64_t> recv_counts) override {
+    CheckAllToAllV(seat_, send, send_counts, recv, recv_counts);
+    torch::NoGradGuard no_grad;
+    torch::Tensor values = send.clone();  // the sender may be gone when the last peer reads it
+    AwaitDevice(device());
+    group_->Post(rank(), transfers_, {std::move(values), {send_counts.begin(), send_counts.end()}});
+    CountParts(send, send_counts);
+    return std::make_unique<InProcessTransfer>(*this, *group_, transfers_++, recv, recv_counts);
   }
 
   void Barrier() override {
@@ -100,8 +138,15 @@ class InProcessCommunicator final : public Communicator {
     SumInRankOrder(rank(), parts, x.narrow(0, begin, end - begin));
   }
 
+  void CountParts(const torch::Tensor& send, std::span<const int64_t> send_counts) {
+    for (int p = 0; p < size(); ++p) {
+      if (p != rank() && send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
+    }
+  }
+
   Seat seat_;
   std::shared_ptr<InProcessGroup> group_;
+  int64_t transfers_ = 0;  // started
 };
 
 }  // namespace

@@ -116,23 +116,66 @@ void InProcessGroup::CheckAgreement(int rank) {
 }
 
 void InProcessGroup::WaitForAll(std::unique_lock<std::mutex>& lock, int rank, const WaitLimit& limit) {
-  while (!failure_ && !AllHere(rank)) {
-    for (int p : Missing(rank)) {
-      if (seat(p).left) {
-        Fail(p, Text("it has left the group; rank ", rank, " waits for it in ", CallText(seat(rank).call)));
-      }
-    }
-    if (failure_) break;
-    if (changed_.wait_until(lock, limit.deadline) == std::cv_status::timeout && !failure_ && !AllHere(rank)) {
-      Fail(rank, Text(CallText(seat(rank).call), " waited ", SecondsText(limit.timeout), " for ",
-                      RanksText(Missing(rank)), "; a peer that is only slow needs a longer comm.timeout_s"));
-    }
-  }
+  if (!failure_ && AllHere(rank)) return;
+  const std::string call = CallText(seat(rank).call);
+  WaitFor(lock, rank, limit, call, [&] { return Missing(rank); });
   if (!failure_) return;
   changed_.wait(lock, [this] { return readers_ == 0; });
+  ThrowFailure(rank, call);
+}
+
+template <typename Missing>
+void InProcessGroup::WaitFor(std::unique_lock<std::mutex>& lock, int rank, const WaitLimit& limit, const std::string& call,
+                             const Missing& missing) {
+  for (std::vector<int> peers; !failure_ && !(peers = missing()).empty();) {
+    for (int p : peers) {
+      if (seat(p).left) Fail(p, Text("it has left the group; rank ", rank, " waits for it in ", call));
+    }
+    if (failure_) return;
+    if (changed_.wait_until(lock, limit.deadline) == std::cv_status::timeout && !failure_ && !(peers = missing()).empty()) {
+      Fail(rank, Text(call, " waited ", SecondsText(limit.timeout), " for ", RanksText(peers),
+                      "; a peer that is only slow needs a longer comm.timeout_s"));
+    }
+  }
+}
+
+void InProcessGroup::ThrowFailure(int rank, const std::string& call) const {
   if (failure_->rank == rank) throw CommError(Text("rank ", rank, ": ", failure_->reason));
-  throw CommError(Text("rank ", rank, ": ", CallText(seat(rank).call), " ended because of rank ", failure_->rank, ": ",
-                       failure_->reason));
+  throw CommError(Text("rank ", rank, ": ", call, " ended because of rank ", failure_->rank, ": ", failure_->reason));
+}
+
+void InProcessGroup::Post(int rank, int64_t transfer, Parcel parcel) {
+  const std::lock_guard lock(mutex_);
+  if (failure_) ThrowFailure(rank, Text("StartAllToAllV, transfer ", transfer));
+  Posted& posted = posted_[transfer];
+  posted.parcels.resize(seats_.size());
+  posted.parcels[rank - first_] = std::make_shared<const Parcel>(std::move(parcel));
+  changed_.notify_all();
+}
+
+std::vector<std::shared_ptr<const Parcel>> InProcessGroup::Collect(int rank, int64_t transfer, std::span<const int64_t> counts,
+                                                                   const WaitLimit& limit) {
+  std::unique_lock lock(mutex_);
+  const std::string call = Text("Wait for the AllToAllV of transfer ", transfer);
+  Posted& posted = posted_.at(transfer);
+  const auto parcel_of = [&](int peer) -> const std::shared_ptr<const Parcel>& { return posted.parcels[peer - first_]; };
+  WaitFor(lock, rank, limit, call, [&] {
+    std::vector<int> missing;
+    for (int p = first_; p < first_ + size(); ++p) {
+      if (counts[p] > 0 && !parcel_of(p)) missing.push_back(p);
+    }
+    return missing;
+  });
+  for (int p = first_; p < first_ + size() && !failure_; ++p) {
+    const int64_t sent = parcel_of(p) ? parcel_of(p)->counts[rank] : counts[p];
+    if (sent != counts[p]) {
+      Fail(rank, Text("the ranks disagree: in ", call, " rank ", p, " sends ", sent, " elements to rank ", rank, ", which expects ", counts[p]));
+    }
+  }
+  if (failure_) ThrowFailure(rank, call);
+  std::vector<std::shared_ptr<const Parcel>> parcels = posted.parcels;
+  if (++posted.collected == size()) posted_.erase(transfer);
+  return parcels;
 }
 
 void InProcessGroup::StopReading() {

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -22,6 +24,12 @@ struct Call {
   int root = -1;
   std::span<const int64_t> send_counts = {};
   std::span<const int64_t> recv_counts = {};
+};
+
+/// What a rank has put down for its peers in one transfer. Nobody changes it any more.
+struct Parcel {
+  torch::Tensor values;  ///< part p is for rank p
+  std::vector<int64_t> counts;
 };
 
 /// Until when a rank waits, and the time-out to name when it was in vain.
@@ -51,6 +59,11 @@ class InProcessGroup {
   /// Valid for readers only.
   const Call& call_of(int rank) const { return seats_[rank - first_].call; }
 
+  /// Puts down this rank's parcel of a transfer (numbered alike on all ranks); waits for nobody.
+  void Post(int rank, int64_t transfer, Parcel parcel);
+  /// The parcels of those that send this rank something, null for the others; waits for them. `counts`: what is expected of each rank.
+  std::vector<std::shared_ptr<const Parcel>> Collect(int rank, int64_t transfer, std::span<const int64_t> counts, const WaitLimit& limit);
+
   void Abort(int rank, const std::string& reason);
   /// The rank that ended the group; -1 when the group is well.
   int failed_rank() const;
@@ -75,6 +88,10 @@ class InProcessGroup {
   std::vector<int> Missing(int rank) const;
   void CheckAgreement(int rank);
   void WaitForAll(std::unique_lock<std::mutex>& lock, int rank, const WaitLimit& limit);
+  /// Until `missing` names nobody; `call` says in what.
+  template <typename Missing>
+  void WaitFor(std::unique_lock<std::mutex>& lock, int rank, const WaitLimit& limit, const std::string& call, const Missing& missing);
+  [[noreturn]] void ThrowFailure(int rank, const std::string& call) const;
   void StopReading();
   void Fail(int rank, std::string reason);
 
@@ -82,6 +99,11 @@ class InProcessGroup {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<SeatState> seats_;
+  struct Posted {
+    std::vector<std::shared_ptr<const Parcel>> parcels;  ///< one a rank, null as long as it has not come
+    int collected = 0;
+  };
+  std::map<int64_t, Posted> posted_;  ///< transfers that not all ranks have collected
   std::optional<Failure> failure_;
   int readers_ = 0;  ///< ranks between two meeting points of an operation
 };

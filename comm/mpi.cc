@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "base/log.h"
 #include "comm/factory.h"
 #include "comm/mpi_flight.h"
+#include "comm/mpi_progress.h"
 #include "comm/rules.h"
 
 namespace basin::comm {
@@ -30,6 +32,7 @@ class MpiCommunicator final : public Communicator {
   ~MpiCommunicator() override {
     // Freeing is collective: a rank on its way out after an error must not wait for the others here, nor for ranks that are gone.
     const bool all_live = !broken_ && route_.places.empty();
+    const auto lock = session_.progress().Lock();
     if (all_live && std::uncaught_exceptions() == 0) MPI_Comm_free(&route_.comm);
   }
 
@@ -93,26 +96,31 @@ class MpiCommunicator final : public Communicator {
                  std::span<const int64_t> recv_counts) override {
     CheckAllToAllV(seat_, send, send_counts, recv, recv_counts);
     torch::NoGradGuard no_grad;
-    const int64_t element = ElementBytes(send);
     Run([&] {
       const torch::Tensor out = send.cpu();
       torch::Tensor in = recv.is_cpu() ? recv : torch::empty_like(recv, torch::kCPU);
       Flight flight = Begin(Operation::kAllToAllV, {out, in});
-      const std::vector<int64_t> from = Starts(recv_counts), to = Starts(send_counts);
-      ForEachPeer([&](int p) {
-        if (recv_counts[p] > 0) flight.Receive(p, BytesAt(in, from[p]), recv_counts[p] * element);
-      });
-      ForEachPeer([&](int p) {
-        if (send_counts[p] > 0) flight.Send(p, BytesAt(out, to[p]), send_counts[p] * element);
-      });
-      const int64_t own = send_counts[rank()];
-      if (own > 0) in.narrow(0, from[rank()], own).copy_(out.narrow(0, to[rank()], own));
+      PostParts(flight, out, send_counts, in, recv_counts);
       flight.Wait();
       if (!recv.is_cpu()) recv.copy_(in);
     });
-    ForEachPeer([&](int p) {
-      if (send_counts[p] > 0) CountTraffic({send_counts[p] * element, 1});
+    CountParts(send, send_counts);
+  }
+
+  std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
+                                           std::span<const int64_t> recv_counts) override {
+    CheckAllToAllV(seat_, send, send_counts, recv, recv_counts);
+    torch::NoGradGuard no_grad;
+    std::unique_ptr<MpiTransfer> transfer;
+    Run([&] {
+      const torch::Tensor out = send.cpu();
+      torch::Tensor in = recv.is_cpu() ? recv : torch::empty_like(recv, torch::kCPU);
+      transfer = std::make_unique<MpiTransfer>(*this, Tag{Operation::kAllToAllV, call_}, out, in, recv);
+      PostParts(transfer->flight(), out, send_counts, in, recv_counts);
+      session_.progress().Add(transfer->flight());
     });
+    CountParts(send, send_counts);
+    return transfer;
   }
 
   void Barrier() override {
@@ -126,11 +134,65 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
-  /// One call of the contract: its number and its deadline, and the end of the communicator when it fails.
+  /// The other half of a StartAllToAllV.
+  class MpiTransfer final : public Transfer {
+   public:
+    MpiTransfer(MpiCommunicator& comm, Tag tag, const torch::Tensor& out, const torch::Tensor& in, const torch::Tensor& recv)
+        : comm_(comm), in_(in), recv_(recv), flight_(std::in_place, comm.route_, comm.rank(), tag, comm.limits_, std::vector{out, in}) {}
+    ~MpiTransfer() override {
+      const auto lock = comm_.session_.progress().Lock();
+      comm_.session_.progress().Remove(*flight_);
+      flight_.reset();  // gives up what is still in flight
+    }
+    Flight& flight() { return *flight_; }
+    void Wait() override { comm_.Await(*flight_, in_, recv_); }
+
+   private:
+    MpiCommunicator& comm_;
+    torch::Tensor in_, recv_;
+    std::optional<Flight> flight_;
+  };
+
+  void Await(Flight& flight, const torch::Tensor& in, torch::Tensor recv) {
+    const torch::NoGradGuard no_grad;
+    Guard([&] {
+      session_.progress().Remove(flight);
+      flight.Renew(limits_);
+      flight.Wait();
+      if (!recv.is_cpu()) recv.copy_(in);
+    });
+  }
+
+  void PostParts(Flight& flight, const torch::Tensor& out, std::span<const int64_t> send_counts, torch::Tensor& in,
+                 std::span<const int64_t> recv_counts) const {
+    const int64_t element = ElementBytes(out);
+    const std::vector<int64_t> from = Starts(recv_counts), to = Starts(send_counts);
+    ForEachPeer([&](int p) {
+      if (recv_counts[p] > 0) flight.Receive(p, BytesAt(in, from[p]), recv_counts[p] * element);
+    });
+    ForEachPeer([&](int p) {
+      if (send_counts[p] > 0) flight.Send(p, BytesAt(out, to[p]), send_counts[p] * element);
+    });
+    const int64_t own = send_counts[rank()];
+    if (own > 0) in.narrow(0, from[rank()], own).copy_(out.narrow(0, to[rank()], own));
+  }
+  void CountParts(const torch::Tensor& send, std::span<const int64_t> send_counts) {
+    ForEachPeer([&](int p) {
+      if (send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
+    });
+  }
+
+  /// One call of the contract: its number, and what Guard does. Transfers may be waited for in any order, so Wait has no number.
   template <typename Body>
   void Run(const Body& body) {
-    if (broken_) throw CommError(Text("rank ", rank(), ": this communicator failed before and cannot be used again"));
     ++call_;
+    Guard(body);
+  }
+  /// Its deadline, and the end of the communicator when it fails.
+  template <typename Body>
+  void Guard(const Body& body) {
+    if (broken_) throw CommError(Text("rank ", rank(), ": this communicator failed before and cannot be used again"));
+    const auto lock = session_.progress().Lock();
     limits_ = {SteadyClock::now() + timeout(), timeout(), piece_bytes_, watch()};
     try {
       body();
@@ -220,7 +282,7 @@ struct MpiSession::Reserve {
   std::vector<MPI_Comm> comms;
 };
 
-MpiSession::MpiSession() {
+MpiSession::MpiSession() : progress_(std::make_unique<MpiProgress>()) {
   const LaunchInfo launch = ReadLaunchInfo([](const char* name) { return std::getenv(name); });
   int provided = 0;
   CheckMpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
@@ -243,6 +305,7 @@ void MpiSession::ReserveGroups(int count) {
 }
 
 MpiSession::~MpiSession() {
+  progress_.reset();
   if (broken_ || reduced_) return;
   // MPI_Finalize waits for all ranks without end, so all agree first, within a bound. After an error it is short: ranks
   // that found the same error come together, and where only this one failed, its exit must end the others before
@@ -283,6 +346,7 @@ std::string MpiSession::host() const {
 }
 
 void MpiSession::Abort(int exit_code) {
+  const std::unique_lock lock = progress_->Lock();
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::_Exit(exit_code);
 }

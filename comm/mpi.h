@@ -17,7 +17,10 @@ struct MpiGroup {
   std::vector<int> members{};  ///< ranks of the session, ascending, the own one among them; rank r of the group is members[r]
 };
 
-/// MPI_Init_thread ... MPI_Finalize. One for each process; MPI is called from the thread that made it.
+class MpiProgress;
+
+/// MPI_Init_thread ... MPI_Finalize. One for each process; MPI is called from the thread that made it, and, while transfers are under way, by a
+/// thread that moves their messages, never by both at once (level SERIALIZED).
 class MpiSession {
  public:
   /// CommError when MPI lacks thread level SERIALIZED, or when it sees another number of ranks than the launcher announced
@@ -45,11 +48,14 @@ class MpiSession {
   void MarkBroken() { broken_ = true; }
   /// Prepares `count` groups for MakeMpiGroup, which must need nobody's help when a rank is gone. Collective.
   void ReserveGroups(int count);
+  /// For communicators of this session.
+  MpiProgress& progress() { return *progress_; }
   static std::string LibraryVersion();  ///< "Open MPI 4.1.4"
 
  private:
   friend std::unique_ptr<Communicator> MakeMpiGroup(MpiSession&, const MpiGroup&, std::chrono::milliseconds, torch::Device);
   struct Reserve;
+  std::unique_ptr<MpiProgress> progress_;
   std::shared_ptr<Reserve> reserve_;
   bool broken_ = false;
   bool reduced_ = false;  // goes on without ranks that are gone

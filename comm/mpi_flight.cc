@@ -116,22 +116,27 @@ void Flight::Receive(int peer, std::byte* data, int64_t bytes) {
   });
 }
 
-void Flight::Wait() {
+int Flight::Look() {
   const int count = static_cast<int>(requests_.size());
   std::vector<int> indices(requests_.size());
   std::vector<MPI_Status> statuses(requests_.size());
+  int done = 0;
+  const int code = MPI_Testsome(count, requests_.data(), &done, indices.data(), statuses.data());
+  if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS) CheckMpi(code, Where("MPI_Testsome"));
+  for (int i = 0; i < done; ++i) {
+    // The status carries an error code only when the call says so.
+    if (code == MPI_SUCCESS) statuses[i].MPI_ERROR = MPI_SUCCESS;
+    CheckArrived(messages_[indices[i]], statuses[i]);
+  }
+  open_ -= done;
+  return done;
+}
+
+void Flight::Wait() {
+  if (failure_) std::rethrow_exception(failure_);
   Patience patience;
   while (open_ > 0) {
-    int done = 0;
-    const int code = MPI_Testsome(count, requests_.data(), &done, indices.data(), statuses.data());
-    if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS) CheckMpi(code, Where("MPI_Testsome"));
-    for (int i = 0; i < done; ++i) {
-      // The status carries an error code only when the call says so.
-      if (code == MPI_SUCCESS) statuses[i].MPI_ERROR = MPI_SUCCESS;
-      CheckArrived(messages_[indices[i]], statuses[i]);
-    }
-    open_ -= done;
-    if (done > 0) {
+    if (Look() > 0) {
       patience.Reset();
     } else if (SteadyClock::now() >= limits_.deadline) {
       throw CommError(LateText());
@@ -139,6 +144,15 @@ void Flight::Wait() {
       limits_.watch();
     }
   }
+}
+
+bool Flight::Progress() noexcept {
+  try {
+    if (open_ > 0) Look();
+  } catch (...) {
+    failure_ = std::current_exception();
+  }
+  return failure_ || open_ == 0;
 }
 
 void Flight::CheckArrived(const Message& message, const MPI_Status& status) const {

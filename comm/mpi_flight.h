@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -60,6 +61,11 @@ class Flight {
   void Receive(int peer, std::byte* data, int64_t bytes);
   /// Returns when every message has arrived or left; CommError at the deadline, or whatever the watch throws.
   void Wait();
+  /// Of a flight that goes on in the background: looks once what has arrived. True when there is nothing left to look for; a failure is kept
+  /// and thrown by Wait.
+  bool Progress() noexcept;
+  /// A new deadline for Wait.
+  void Renew(const Limits& limits) { limits_ = limits; }
 
  private:
   struct Message {
@@ -68,6 +74,8 @@ class Flight {
     int bytes;
   };
 
+  /// One look; the number of messages that have arrived or left since the last. Throws as Wait.
+  int Look();
   MPI_Request* Add(int peer, bool is_send, int bytes);
   void CheckArrived(const Message& message, const MPI_Status& status) const;
   std::string LateText() const;
@@ -81,6 +89,7 @@ class Flight {
   std::vector<MPI_Request> requests_;
   std::vector<Message> messages_;
   int open_ = 0;
+  std::exception_ptr failure_;
 };
 
 }  // namespace basin::comm

@@ -2,47 +2,18 @@
 #include "comm/sparse_exchange.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 
-#include <numeric>
+#include <utility>
 
 #include "base/error.h"
 #include "comm/selection.h"
+#include "comm/sparse_flight.h"
+#include "comm/sparse_parts.h"
 
 namespace basin::comm {
 namespace {
-
-void CheckFlat(const torch::Tensor& flat, const Communicator& comm) {
-  BASIN_CHECK(flat.defined() && flat.scalar_type() == torch::kFloat32 && flat.dim() == 1 &&
-                  flat.is_contiguous(),
-              "an exchange needs contiguous float32 [P]; found ",
-              flat.defined() ? Text(flat.scalar_type(), " ", flat.sizes()) : "an undefined tensor");
-  BASIN_CHECK(flat.device().type() == comm.device().type(), "an exchange needs its values on ",
-              comm.device(), "; found ", flat.device());
-}
-
-/// `index` ascends, so its ends are its extremes.
-void CheckRange(std::span<const int64_t> index, const torch::Tensor& flat) {
-  if (index.empty()) return;
-  BASIN_CHECK(index.front() >= 0 && index.back() < flat.numel(), "coordinates ", index.front(),
-              " to ", index.back(), " do not lie in a vector of ", flat.numel(), " values");
-}
-
-void CheckGroups(std::span<const int64_t> index, std::span<const int64_t> counts,
-                 const torch::Tensor& flat) {
-  const int64_t sum = std::accumulate(counts.begin(), counts.end(), int64_t{0});
-  BASIN_CHECK(sum == std::ssize(index), "counts add up to ", sum, " for ", index.size(),
-              " coordinates");
-  for (int64_t count : counts) {
-    CheckRange(index.first(count), flat);
-    index = index.subspan(count);
-  }
-}
-
-/// A tensor over memory of the caller on the CPU, a copy on the GPU.
-torch::Tensor IndexTensor(std::span<const int64_t> index, torch::Device device) {
-  int64_t* data = const_cast<int64_t*>(index.data());  // from_blob knows no const; nobody writes
-  return at::from_blob(data, {std::ssize(index)}, torch::TensorOptions(torch::kInt64)).to(device);
-}
 
 /// The first n values of `buffer`, which grows by half when it must, so that the sizes of the draws
 /// settle quickly.
@@ -51,29 +22,6 @@ torch::Tensor Room(torch::Tensor& buffer, int64_t n, torch::Device device) {
     buffer = at::empty({n + n / 2}, torch::TensorOptions(torch::kFloat32).device(device));
   }
   return buffer.narrow(0, 0, n);
-}
-
-std::vector<int64_t> Times(std::span<const int64_t> counts, int64_t factor) {
-  std::vector<int64_t> product(counts.begin(), counts.end());
-  for (int64_t& count : product) count *= factor;
-  return product;
-}
-
-/// Calls copy(flat, part of the index, part of the buffer) so that the buffer holds, for each peer,
-/// flat after flat.
-template <typename Copy>
-void ForEachPart(std::span<torch::Tensor> flats, const torch::Tensor& index,
-                 std::span<const int64_t> counts, const torch::Tensor& buffer, Copy&& copy) {
-  int64_t index_begin = 0, buffer_begin = 0;
-  for (int64_t count : counts) {
-    if (count == 0) continue;
-    const torch::Tensor part = index.narrow(0, index_begin, count);
-    for (torch::Tensor& flat : flats) {
-      copy(flat, part, buffer.narrow(0, buffer_begin, count));
-      buffer_begin += count;
-    }
-    index_begin += count;
-  }
 }
 
 /// Gathers what a draw selects, a little behind it: a place's line is fetched when it is drawn and
@@ -110,6 +58,24 @@ class GatherBehind {
   int64_t num_gathered_ = 0;
 };
 
+/// The mean of the ranks' `values` by the two rounds of an AllReduceSum, in bytes of the payload.
+torch::Tensor RoundedMean(const torch::Tensor& values, Payload payload, Communicator& comm) {
+  const int64_t value_bytes = BytesOf(payload);
+  std::vector<int64_t> shards;
+  for (int p = 0; p < comm.size(); ++p) {
+    const auto [begin, end] = ShardBounds(values.numel(), comm.size(), p);
+    shards.push_back((end - begin) * value_bytes);
+  }
+  const std::vector<int64_t> mine(comm.size(), shards[comm.rank()]);
+  const torch::Tensor own = Encode(values, payload);
+  torch::Tensor rows = at::empty({comm.size() * mine[0]}, own.options()), all = at::empty_like(own);
+  comm.AllToAllV(own, shards, rows, mine);
+  const torch::Tensor mean =
+      MeanInRankOrder(Decode(rows, payload).view({comm.size(), mine[0] / value_bytes}));
+  comm.AllToAllV(Encode(mean, payload).repeat({comm.size()}), mine, all, shards);
+  return Decode(all, payload);
+}
+
 }  // namespace
 
 void GatherAt(const torch::Tensor& flat, const torch::Tensor& index, torch::Tensor values) {
@@ -137,28 +103,32 @@ void ScatterAt(const torch::Tensor& values, const torch::Tensor& index, torch::T
 
 void SparseExchange::Shuffle(const ShufflePlan& plan, std::span<torch::Tensor> flats,
                              Communicator& comm) {
-  BASIN_CHECK(plan.members == comm.size(), "a plan for ", plan.members, " members in a group of ",
-              comm.size());
-  for (const torch::Tensor& flat : flats) {
-    CheckFlat(flat, comm);
-    CheckGroups(plan.send_index, plan.send_counts, flat);
-    CheckGroups(plan.receive_index, plan.receive_counts, flat);
-  }
+  CheckPlan(plan, flats, comm);
   if (plan.members == 1 || flats.empty()) return;
   const at::NoGradGuard no_grad;
   const int64_t width = std::ssize(flats);
   const torch::Tensor send = Room(send_, width * std::ssize(plan.send_index), comm.device());
   torch::Tensor receive = Room(receive_, width * std::ssize(plan.receive_index), comm.device());
-  ForEachPart(flats, IndexTensor(plan.send_index, comm.device()), plan.send_counts, send, GatherAt);
+  PackParts(flats, IndexTensor(plan.send_index, comm.device()), plan.send_counts, send);
   comm.AllToAllV(send, Times(plan.send_counts, width), receive, Times(plan.receive_counts, width));
-  ForEachPart(flats, IndexTensor(plan.receive_index, comm.device()), plan.receive_counts, receive,
-              [](torch::Tensor& flat, const torch::Tensor& at, const torch::Tensor& part) {
-                ScatterAt(part, at, flat);
+  ForEachPart(flats, IndexTensor(plan.receive_index, comm.device()), plan.receive_counts,
+              [&](torch::Tensor& flat, const torch::Tensor& at, int64_t begin) {
+                ScatterAt(receive.narrow(0, begin, at.numel()), at, flat);
               });
 }
 
 int64_t SparseExchange::Shuffle(const DrawKey& key, std::span<const SelectedTensor> tensors,
-                                std::span<torch::Tensor> flats, Communicator& comm) {
+                                std::span<torch::Tensor> flats, Communicator& comm,
+                                Payload payload) {
+  if (payload != Payload::kFloat32 && comm.size() > 1 && !flats.empty()) {
+    ShufflePlan plan = DrawShufflePlan(key, tensors, comm.size(), comm.rank());
+    const int64_t num_moved = plan.num_moved();
+    SparseFlight flight =
+        SparseFlight::OfShuffle(std::move(plan), std::ssize(flats), payload, comm.device());
+    flight.Send(flats, comm);
+    flight.Land(flats, std::vector<double>(flats.size()));
+    return num_moved;
+  }
   if (comm.size() != 2 || flats.empty() || !comm.device().is_cpu()) {
     const ShufflePlan plan = DrawShufflePlan(key, tensors, comm.size(), comm.rank());
     Shuffle(plan, flats, comm);
@@ -201,7 +171,7 @@ void SparseExchange::Swap(const DrawKey& key, std::span<const SelectedTensor> te
 }
 
 void SparseExchange::Average(std::span<const int64_t> indices, torch::Tensor& flat,
-                             Communicator& comm) {
+                             Communicator& comm, Payload payload) {
   CheckFlat(flat, comm);
   CheckRange(indices, flat);
   if (comm.size() == 1 || indices.empty()) return;
@@ -209,8 +179,12 @@ void SparseExchange::Average(std::span<const int64_t> indices, torch::Tensor& fl
   const torch::Tensor index = IndexTensor(indices, comm.device());
   torch::Tensor values = Room(send_, std::ssize(indices), comm.device());
   GatherAt(flat, index, values);
-  comm.AllReduceSum(values);
-  values.div_(comm.size());
+  if (payload == Payload::kFloat32) {
+    comm.AllReduceSum(values);
+    values.div_(comm.size());
+  } else {
+    values = RoundedMean(values, payload, comm);
+  }
   ScatterAt(values, index, flat);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/payload.h"
 
 namespace basin::comm {
 
@@ -75,15 +76,20 @@ class SparseExchange {
   /// float32 [P] each, on comm.device().
   void Shuffle(const ShufflePlan& plan, std::span<torch::Tensor> flats, Communicator& comm);
 
-  /// Shuffle by DrawShufflePlan(key, tensors, comm.size(), comm.rank()), bit for bit. Two members on
-  /// the CPU read what they send while they draw: memory is waited for beside the arithmetic.
-  /// Returns the number of values of one flat that changed.
+  /// Shuffle by DrawShufflePlan(key, tensors, comm.size(), comm.rank()), bit for bit; what moves is
+  /// rounded to the payload. Two members on the CPU with float32 read what they send while they
+  /// draw: memory is waited for beside the arithmetic. Returns the number of values of one flat that
+  /// changed.
   int64_t Shuffle(const DrawKey& key, std::span<const SelectedTensor> tensors,
-                  std::span<torch::Tensor> flats, Communicator& comm);
+                  std::span<torch::Tensor> flats, Communicator& comm,
+                  Payload payload = Payload::kFloat32);
 
   /// Replaces the values at `indices` (ascending, equal on all ranks) by their mean over the ranks
-  /// (SPARTA). One AllReduceSum.
-  void Average(std::span<const int64_t> indices, torch::Tensor& flat, Communicator& comm);
+  /// (SPARTA). Float32: one AllReduceSum. Else the messages are those of an AllReduceSum, rounded:
+  /// the owner of a share averages the ranks' rounded values in float32, in the order of the ranks,
+  /// and all ranks take the same rounded mean.
+  void Average(std::span<const int64_t> indices, torch::Tensor& flat, Communicator& comm,
+               Payload payload = Payload::kFloat32);
 
  private:
   void Swap(const DrawKey& key, std::span<const SelectedTensor> tensors,

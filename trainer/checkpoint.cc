@@ -26,7 +26,7 @@ Checkpointer::Checkpointer(const RankContext& context, Member& member, Strategy&
       next_beat_(plan_.first_step + 1),
       last_beat_(plan_.first_step),
       last_beat_time_(context.clock.Seconds()) {
-  if (context.config.checkpoint.every_steps > 0) snapshot_.Reserve(LiveTensors(member, strategy));
+  if (context.config.checkpoint.every_steps > 0) snapshot_.Reserve(CheckpointTensors(member, strategy));
 }
 
 void Checkpointer::AfterStep(const LoopState& at, MetricsWriter& metrics) {
@@ -107,7 +107,7 @@ void Checkpointer::ScheduleNextBeat(int64_t step, int64_t slowest_nanoseconds) {
 void Checkpointer::Take(const LoopState& at, MetricsWriter& metrics) {
   Drain(at.step);  // a manifest comes before any file of the next checkpoint: one at most is incomplete
   metrics.Flush();
-  snapshot_.Take(LiveTensors(member_, strategy_));
+  snapshot_.Take(CheckpointTensors(member_, strategy_));
   const double elapsed = context_.clock.Seconds() - plan_.started;
   base::Json facts = RankFacts(context_.config, member_, strategy_, counting_.ledger(), at, elapsed);
   pending_ = at.step;

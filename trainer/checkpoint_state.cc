@@ -37,6 +37,42 @@ models::StateDict LiveNetwork(Member& member) {
   return live;
 }
 
+using StrategyTensors = std::vector<std::pair<std::string, torch::Tensor*>>;
+
+void Append(const StrategyTensors& tensors, models::StateDict& live) {
+  for (const auto& [name, tensor] : tensors) {
+    BASIN_CHECK(tensor->defined(), "the strategy's ", name, " does not exist yet");
+    live.push_back({"strategy." + name, *tensor});
+  }
+}
+
+models::NamedTensor RoomFor(const models::NamedTensor& item) {
+  // Touched, so that the first copy is no slower than the others.
+  return {item.name, torch::zeros(item.tensor.sizes(), item.tensor.options().device(torch::kCPU)).fill_(0)};
+}
+
+/// All but the tensors.
+RestoredRank RestoreFacts(const fs::path& path, Member& member, comm::CountingCommunicator& counting) {
+  const base::Json facts = base::ReadJson(path);
+  try {
+    const base::Json& data = facts.at("data");
+    member.batches().Seek({.epoch = base::WholeNumber(data.at("epoch")), .batch = base::WholeNumber(data.at("batch"))});
+    member.optimizer().RestoreStepsTaken(base::WholeNumber(facts.at("optimizer").at("steps_taken")));
+    const base::Json &ledger = facts.at("ledger"), &seconds = facts.at("seconds");
+    counting.Restore({.payload_bytes = base::WholeNumber(ledger.at("payload_bytes")),
+                      .messages = base::WholeNumber(ledger.at("messages")),
+                      .calls = base::WholeNumber(ledger.at("calls")),
+                      .exchanges = base::WholeNumber(ledger.at("exchanges")),
+                      .seconds = ledger.at("seconds").get<double>()});
+    return {.loop = {.step = base::WholeNumber(facts.at("step")),
+                     .times = {.train = seconds.at("train").get<double>(), .evaluate = seconds.at("evaluate").get<double>()},
+                     .records = base::WholeNumber(facts.at("metrics").at("records"))},
+            .elapsed = seconds.at("elapsed").get<double>()};
+  } catch (const std::exception& failure) {
+    throw DataError(Text(path.string(), " lacks what a checkpoint holds: ", failure.what()));
+  }
+}
+
 }  // namespace
 
 models::StateDict LiveTensors(Member& member, Strategy& strategy) {
@@ -44,27 +80,28 @@ models::StateDict LiveTensors(Member& member, Strategy& strategy) {
   for (size_t k = 0; k < member.optimizer().moments().size(); ++k) {
     live.push_back({Text("moment.", k), member.optimizer().moments()[k]});
   }
-  for (const auto& [name, tensor] : strategy.State()) {
-    BASIN_CHECK(tensor->defined(), "the strategy's ", name, " does not exist yet");
-    live.push_back({"strategy." + name, *tensor});
-  }
+  Append(strategy.State(), live);
+  return live;
+}
+
+models::StateDict CheckpointTensors(Member& member, Strategy& strategy) {
+  models::StateDict live = LiveTensors(member, strategy);
+  Append(strategy.InFlight(), live);
   return live;
 }
 
 void Snapshot::Reserve(const models::StateDict& live) {
   copies_.clear();
-  for (const models::NamedTensor& item : live) {
-    copies_.push_back({item.name, torch::zeros(item.tensor.sizes(), item.tensor.options().device(torch::kCPU)).fill_(0)});
-  }
+  for (const models::NamedTensor& item : live) copies_.push_back(RoomFor(item));
 }
 
 void Snapshot::Take(const models::StateDict& live) {
   const torch::NoGradGuard no_grad;
-  if (copies_.empty()) Reserve(live);
-  BASIN_CHECK(copies_.size() == live.size(), copies_.size(), " tensors became ", live.size());
+  copies_.resize(live.size());
   for (size_t k = 0; k < live.size(); ++k) {
+    const bool fits = copies_[k].tensor.defined() && copies_[k].tensor.sizes() == live[k].tensor.sizes();
+    if (!fits || copies_[k].name != live[k].name) copies_[k] = RoomFor(live[k]);
     const torch::Tensor &from = live[k].tensor, to = copies_[k].tensor;
-    BASIN_CHECK(from.sizes() == to.sizes(), live[k].name, " became ", from.sizes());
     if (from.is_cpu() && from.is_contiguous()) {
       if (from.numel() > 0) std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
     } else {
@@ -85,7 +122,9 @@ base::Json RankFacts(const RunConfig& config, Member& member, Strategy& strategy
                      const LoopState& loop, double elapsed) {
   const data::Batches::Cursor cursor = member.batches().cursor();
   base::Json tensors = base::Json::array();
-  for (const auto& [name, tensor] : strategy.State()) tensors.push_back(name);
+  for (const auto& list : {strategy.State(), strategy.InFlight()}) {
+    for (const auto& [name, tensor] : list) tensors.push_back(name);
+  }
   return {{"format", kCheckpointFormat},
           {"config_hash", ConfigHash(config)},
           {"config", ToYaml(config)},
@@ -111,32 +150,16 @@ void RestoreNetwork(const fs::path& folder, Member& member) {
 }
 
 RestoredRank RestoreRank(const fs::path& folder, Member& member, Strategy& strategy, comm::CountingCommunicator& counting) {
+  const RestoredRank restored = RestoreFacts(folder / RankFactsName(member.id()), member, counting);
+  strategy.Resume(restored.loop.step, counting);
   const base::SafetensorsReader file(folder / RankTensorsName(member.id()));
-  const models::StateDict live = LiveTensors(member, strategy);
+  const models::StateDict live = CheckpointTensors(member, strategy);
   if (file.tensors().size() != live.size()) {
     throw DataError(Text(file.path().string(), " has ", file.tensors().size(), " tensors, this run has ", live.size(),
                          ": it was written by another version of Basin"));
   }
   ReadTensors(file, live);
-  const fs::path path = folder / RankFactsName(member.id());
-  const base::Json facts = base::ReadJson(path);
-  try {
-    const base::Json& data = facts.at("data");
-    member.batches().Seek({.epoch = base::WholeNumber(data.at("epoch")), .batch = base::WholeNumber(data.at("batch"))});
-    member.optimizer().RestoreStepsTaken(base::WholeNumber(facts.at("optimizer").at("steps_taken")));
-    const base::Json &ledger = facts.at("ledger"), &seconds = facts.at("seconds");
-    counting.Restore({.payload_bytes = base::WholeNumber(ledger.at("payload_bytes")),
-                      .messages = base::WholeNumber(ledger.at("messages")),
-                      .calls = base::WholeNumber(ledger.at("calls")),
-                      .exchanges = base::WholeNumber(ledger.at("exchanges")),
-                      .seconds = ledger.at("seconds").get<double>()});
-    return {.loop = {.step = base::WholeNumber(facts.at("step")),
-                     .times = {.train = seconds.at("train").get<double>(), .evaluate = seconds.at("evaluate").get<double>()},
-                     .records = base::WholeNumber(facts.at("metrics").at("records"))},
-            .elapsed = seconds.at("elapsed").get<double>()};
-  } catch (const std::exception& failure) {
-    throw DataError(Text(path.string(), " lacks what a checkpoint holds: ", failure.what()));
-  }
+  return restored;
 }
 
 }  // namespace basin::trainer

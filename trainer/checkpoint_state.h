@@ -16,13 +16,15 @@ namespace basin::trainer {
 /// A rank's tensors by their names in the file, sharing storage with the living ones: weights [P], buffer.<name> (integer counters
 /// included), moment.0, moment.1 [P], strategy.<name>.
 models::StateDict LiveTensors(Member& member, Strategy& strategy);
+/// The same and, last, what the strategy has in flight: all that a checkpoint holds.
+models::StateDict CheckpointTensors(Member& member, Strategy& strategy);
 
 /// A copy of a rank's tensors on the CPU, in memory that is kept from one checkpoint to the next.
 class Snapshot {
  public:
   /// Allocates and touches the memory, so that the first Take is no slower than the others.
   void Reserve(const models::StateDict& live);
-  /// One memory copy (GPU: waits for it). Nobody may be in Write.
+  /// One memory copy (GPU: waits for it); what is new or has another size gets its memory first. Nobody may be in Write.
   void Take(const models::StateDict& live);
   /// The tensors as Take saw them, back into `live`, which has the same names.
   void PutBack(models::StateDict& live) const;

@@ -122,12 +122,4 @@ bool Keys::Name(const std::string& key, std::string& value, const std::vector<st
   return Value(key, read, [&] { return Yaml::String(value); });
 }
 
-bool Keys::Only(const std::string& key, const std::string& value) {
-  const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
-    const bool is_it = value == "null" ? node.IsNull() : node.IsScalar() && node.text == value;
-    if (!is_it) problems.Add(node.where, path, Text(node.Found(), " is not available; only ", value, " is"));
-  };
-  return Value(key, read, [&] { return value == "null" ? Yaml{} : Yaml::Plain(value); });
-}
-
 }  // namespace basin::trainer

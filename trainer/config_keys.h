@@ -84,8 +84,6 @@ class Keys {
   bool Seconds(const std::string& key, std::chrono::milliseconds& value);
   /// One of several names.
   bool Name(const std::string& key, std::string& value, const std::vector<std::string>& allowed);
-  /// A key that has one value so far; "null" is YAML's null.
-  bool Only(const std::string& key, const std::string& value);
   template <typename E>
   bool Choice(const std::string& key, E& value, const Names<E>& names) {
     std::vector<std::string> allowed;

@@ -44,10 +44,23 @@ void ReadOverride(const Yaml& node, const std::string& path, RunConfig& config, 
   Section::ReadAs(node, path, problems, visit);
 }
 
+/// Adam divides by the root of its second moment. Float8 would round the small ones to 0, and the step that follows would be without bound.
+void CheckMomentsFit(comm::Payload payload, const RunConfig& config, Problems& problems) {
+  if (comm::BytesOf(payload) > 1) return;
+  for (size_t m = 0; m < config.members.size(); ++m) {
+    if (config.members[m].train.optimizer.kind == OptimizerOptions::Kind::kSgd) continue;
+    problems.Add({}, "strategy.payload",
+                 Text("float8 has too little range for the second moment of member ", m, "'s optimizer, which strategy.optimizer_state sends; "
+                      "take payload: bfloat16, optimizer_state: false, or sgd"));
+    return;
+  }
+}
+
 /// WASH+Opt sends a weight's moments to the next member, which must keep as many.
 void CheckMoments(const Yaml& overrides, const RunConfig& config, Problems& problems) {
   const auto* wash = std::get_if<WashOptions>(&config.strategy);
   if (wash == nullptr || !wash->optimizer_state) return;
+  CheckMomentsFit(wash->travel.payload, config, problems);
   const int first = NumMoments(config.members[0].train.optimizer);
   for (size_t m = 1; m < config.members.size(); ++m) {
     const int own = NumMoments(config.members[m].train.optimizer);

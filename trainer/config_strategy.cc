@@ -29,6 +29,19 @@ void VisitSpan(Keys& keys, StepWindow& when) {
   keys.Require(when.start <= when.stop, "stop", Text(when.stop, " is before start, ", when.start, "; it must not be"));
 }
 
+void VisitTravel(Keys& keys, TravelOptions& options) {
+  using comm::Payload;
+  keys.Integer("delay_steps", options.delay_steps, {.low = 0, .high = 10});
+  keys.Number("correction", options.correction, kShare);
+  // The last name of a value is the one that is printed.
+  keys.Choice("payload", options.payload,
+              {{Payload::kFloat32, "float32"},
+               {Payload::kBFloat16, "bfloat16"},
+               {Payload::kFloat8E4M3, "float8"},
+               {Payload::kFloat8E4M3, "float8_e4m3"},
+               {Payload::kFloat8E5M2, "float8_e5m2"}});
+}
+
 void VisitKeys(Keys&, IndependentOptions&) {}
 
 void VisitKeys(Keys& keys, WashOptions& options) {
@@ -41,8 +54,7 @@ void VisitKeys(Keys& keys, WashOptions& options) {
   VisitSpan(keys, options.when);
   keys.Choice("schedule", options.schedule,
               {{RateSchedule::kConstant, "constant"}, {RateSchedule::kLr, "lr"}, {RateSchedule::kCosine, "cosine"}});
-  keys.Only("delay_steps", "0");
-  keys.Only("payload", "float32");
+  VisitTravel(keys, options.travel);
 }
 
 void VisitKeys(Keys& keys, PapaOptions& options) {
@@ -91,6 +103,7 @@ void VisitKeys(Keys& keys, SpartaOptions& options) {
   VisitEvery(keys, options.when);
   keys.Choice("law", options.law, Laws());
   VisitSpan(keys, options.when);
+  VisitTravel(keys, options.travel);
 }
 
 void VisitKeys(Keys& keys, GossipOptions& options) {

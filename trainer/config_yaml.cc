@@ -170,7 +170,7 @@ Yaml Yaml::List(std::vector<Yaml> items) {
 }
 
 void Problems::Add(const std::string& where, const std::string& path, const std::string& what) {
-  lines_.push_back(where + ": " + (path.empty() ? "" : path + ": ") + what);
+  lines_.push_back((where.empty() ? "" : where + ": ") + (path.empty() ? "" : path + ": ") + what);
 }
 
 void Problems::ThrowIfAny() const {

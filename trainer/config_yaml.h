@@ -38,7 +38,7 @@ struct Yaml {
 /// All that is wrong with a configuration, in the order of finding.
 class Problems {
  public:
-  /// One line "where: path: what"; an empty path is left out.
+  /// One line "where: path: what"; what is empty is left out.
   void Add(const std::string& where, const std::string& path, const std::string& what);
   size_t count() const { return lines_.size(); }
   /// ConfigError with one problem a line.

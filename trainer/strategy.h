@@ -93,6 +93,11 @@ class Strategy {
   virtual Forecast Predict() const = 0;
   /// Tensors that a resumed run needs besides weights and moments (e.g. the outer momentum), by name; stable references.
   virtual std::vector<std::pair<std::string, torch::Tensor*>> State() { return {}; }
+  /// The same of what was sent and not applied yet: other names and sizes after every step. It is lost with a member that is lost.
+  virtual std::vector<std::pair<std::string, torch::Tensor*>> InFlight() { return {}; }
+  /// A run goes on from a checkpoint with so many steps taken: makes InFlight what it was then, its values still to be read in. Called after
+  /// Begin, on every rank.
+  virtual void Resume(int64_t /*steps*/, const comm::Communicator&) {}
 };
 
 /// The table of strategies.

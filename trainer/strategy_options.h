@@ -6,6 +6,8 @@
 #include <string_view>
 #include <variant>
 
+#include "comm/payload.h"
+
 namespace basin::trainer {
 
 /// How the share p of a tensor depends on its depth l of L: linear is p (1 - l / (L - 1)); with L = 1 it is p.
@@ -25,6 +27,13 @@ struct StepWindow {
   double start = 0, stop = 1;  ///< shares of training
 };
 
+/// What travels, and when it is applied (comm/payload.h, comm/sparse_flight.h).
+struct TravelOptions {
+  comm::Payload payload = comm::Payload::kFloat32;
+  int64_t delay_steps = 0;  ///< tau: the exchange of step t is applied after step t + tau
+  double correction = 1;    ///< share of what a member has learnt in these steps that it keeps
+};
+
 struct IndependentOptions {};
 struct WashOptions {
   double p = 0.001;  ///< share of (member, coordinate) places that really move
@@ -33,6 +42,7 @@ struct WashOptions {
   bool optimizer_state = false;  ///< WASH+Opt: moments follow their weights
   RateSchedule schedule = RateSchedule::kConstant;
   StepWindow when{};
+  TravelOptions travel{};
 };
 struct PapaOptions {
   double alpha = 0.99;    ///< theta <- alpha theta + (1 - alpha) mean
@@ -69,6 +79,7 @@ struct SpartaOptions {
   double p = 0.001;  ///< share of coordinates that are averaged
   DepthLaw law = DepthLaw::kConstant;
   StepWindow when{};
+  TravelOptions travel{};
 };
 struct GossipOptions {
   double weight = 0.5;  ///< theta <- (1 - weight) theta + weight peer, on both sides

@@ -135,6 +135,57 @@ inline void AllToAllDeliversRaggedParcels(Communicator& comm) {
   }
 }
 
+/// One transfer of a check: what this rank sends and what must arrive, `round` telling the transfers apart.
+struct RaggedTransfer {
+  RaggedTransfer(Communicator& comm, int64_t scale, int round) {
+    std::vector<torch::Tensor> send_parts{torch::empty({0})}, recv_parts{torch::empty({0})};
+    for (int p = 0; p < comm.size(); ++p) {
+      send_counts.push_back(Ragged(comm.rank(), p, scale));
+      recv_counts.push_back(Ragged(p, comm.rank(), scale));
+      send_parts.push_back(Parcel(comm.rank(), p, send_counts[p], torch::kFloat32) + round * 10'000);
+      recv_parts.push_back(Parcel(p, comm.rank(), recv_counts[p], torch::kFloat32) + round * 10'000);
+    }
+    send = torch::cat(send_parts).to(comm.device());
+    expected = torch::cat(recv_parts);
+    recv = torch::zeros_like(expected, comm.device());
+    transfer = comm.StartAllToAllV(send, send_counts, recv, recv_counts);
+    send_counts.clear();  // the counts are the caller's again
+    recv_counts.clear();
+  }
+  void Finish() {
+    transfer->Wait();
+    EXPECT_TRUE(torch::equal(recv.cpu(), expected));
+  }
+
+  std::vector<int64_t> send_counts, recv_counts;
+  torch::Tensor send, recv, expected;
+  std::unique_ptr<Transfer> transfer;
+};
+
+/// Transfers of all sizes overlap, end in another order than they began, and other calls come in between.
+inline void TransfersOverlapEachOtherAndOtherCalls(Communicator& comm) {
+  for (const int64_t scale : {0, 1, 333, 100'000}) {
+    const TrafficSince sent(comm);
+    RaggedTransfer first(comm, scale, 0), second(comm, scale, 1);
+    const int64_t own = Ragged(comm.rank(), comm.rank(), scale);
+    EXPECT_EQ(sent.bytes(), 2 * 4 * (first.send.numel() - own));  // counted when they start
+    SumIsExact(comm);
+    RaggedTransfer third(comm, scale, 2);
+    second.Finish();
+    comm.Barrier();
+    third.Finish();
+    first.Finish();
+  }
+}
+
+/// A rank that is done and goes leaves what it has sent.
+inline void ATransferArrivesAfterItsSenderHasDroppedTheTensor(Communicator& comm) {
+  RaggedTransfer transfer(comm, 1000, 3);
+  transfer.send = torch::Tensor();
+  comm.Barrier();
+  transfer.Finish();
+}
+
 /// Evidence in a folder all ranks see: before round k a rank leaves a file, after it every rank's file must be there.
 inline void BarrierWaitsForEveryRank(Communicator& comm) {
   torch::Tensor path = torch::zeros({64}, torch::kUInt8);
@@ -278,6 +329,8 @@ inline const std::vector<Check> kChecks = {
     {"GatherPutsRanksInRows", GatherPutsRanksInRows},
     {"BroadcastSendsEveryRootsTensor", BroadcastSendsEveryRootsTensor},
     {"AllToAllDeliversRaggedParcels", AllToAllDeliversRaggedParcels},
+    {"TransfersOverlapEachOtherAndOtherCalls", TransfersOverlapEachOtherAndOtherCalls},
+    {"ATransferArrivesAfterItsSenderHasDroppedTheTensor", ATransferArrivesAfterItsSenderHasDroppedTheTensor},
     {"BarrierWaitsForEveryRank", BarrierWaitsForEveryRank},
     {"TrafficFollowsTheFormulas", TrafficFollowsTheFormulas},
     {"BreachesOfTheContractAreRefused", BreachesOfTheContractAreRefused},

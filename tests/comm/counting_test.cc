@@ -16,6 +16,7 @@ Traffic EveryOperation(Communicator& comm) {
   const std::vector<int64_t> counts(comm.size(), 3);
   torch::Tensor recv = torch::empty({comm.size() * 3});
   comm.AllToAllV(torch::ones({comm.size() * 3}), counts, recv, counts);
+  comm.StartAllToAllV(torch::ones({comm.size() * 3}), counts, recv, counts)->Wait();
   comm.Barrier();
   return {comm.traffic().bytes - before.bytes, comm.traffic().messages - before.messages};
 }
@@ -29,7 +30,7 @@ TEST(Counting, LedgerAddsUpWhatTheInnerCommunicatorSent) {
     EveryOperation(counting);
     EXPECT_EQ(counting.ledger().payload_bytes, 2 * once.bytes);
     EXPECT_EQ(counting.ledger().messages, 2 * once.messages);
-    EXPECT_EQ(counting.ledger().calls, 10);
+    EXPECT_EQ(counting.ledger().calls, 12);
     EXPECT_EQ(counting.ledger().exchanges, 0);
     EXPECT_GT(once.bytes, 0);
   });
@@ -47,6 +48,23 @@ TEST(Counting, ExchangesCountTheirSecondsAndNothingElseDoes) {
     counting.Barrier();
     EXPECT_EQ(counting.ledger().exchanges, 2);
     EXPECT_EQ(counting.ledger().seconds, 3.0);
+  });
+}
+
+TEST(Counting, ALandingAddsItsSecondsAndIsNoExchange) {
+  RunInProcess(1, [](Communicator& inner) {
+    base::ManualClock clock;
+    CountingCommunicator counting(inner, clock);
+    int told = 0;
+    counting.OnExchange([&] { ++told; });
+    {
+      const CountingCommunicator::Landing landing(counting);
+      clock.Advance(std::chrono::milliseconds(250));
+    }
+    EXPECT_EQ(counting.ledger().exchanges, 0);
+    EXPECT_EQ(counting.ledger().seconds, 0.25);
+    EXPECT_EQ(told, 0);
+    EXPECT_EQ(&counting.uncounted(), &inner);
   });
 }
 

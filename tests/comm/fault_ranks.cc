@@ -41,6 +41,14 @@ const std::map<std::string, Scenario>& Scenarios() {
       {"stopped_in_barrier", [](Communicator& comm, MpiSession&) { Die(comm, SIGSTOP), comm.Barrier(); }},
       {"stopped_before_joining",
        [](Communicator& comm, MpiSession& session) { Die(comm, SIGSTOP), MakeMpi(session, kTimeout); }},
+      {"killed_in_flight",
+       [](Communicator& comm, MpiSession&) {
+         const std::vector<int64_t> counts(comm.size(), 1'000'000);
+         torch::Tensor send = torch::ones({3'000'000}), recv = torch::empty({3'000'000});
+         const auto transfer = comm.StartAllToAllV(send, counts, recv, counts);
+         Die(comm, SIGKILL);
+         transfer->Wait();
+       }},
       {"other_operation",
        [](Communicator& comm, MpiSession&) { comm.rank() == kCulprit ? comm.Barrier() : SumOf(comm, 10); }},
       {"other_length", [](Communicator& comm, MpiSession&) { SumOf(comm, comm.rank() == kCulprit ? 300 : 30); }},

@@ -94,6 +94,14 @@ TEST(Faults, AKilledRankIsNamedByEveryOther) {
   ExpectEnded(outcome);
 }
 
+TEST(Faults, ARankThatIsKilledWithMessagesInFlightIsNamedWhenTheyAreWaitedFor) {
+  const Outcome outcome = RunScenario({"killed_in_flight", "return", /*recovery=*/true});
+  for (int rank : {0, 2}) {
+    EXPECT_THAT(outcome.caught[rank], HasSubstr(Text("rank ", rank, ": AllToAllV: waited 2 s for rank 1;")));
+  }
+  ExpectEnded(outcome);
+}
+
 TEST(Faults, AKilledRankEndsTheJobAlsoWhenTheOthersAbort) {
   const Outcome outcome = RunScenario({"killed", "abort", /*recovery=*/true});
   EXPECT_THAT(outcome.caught[0] + outcome.caught[2], HasSubstr("AllReduceSum: waited 2 s for rank 1;"));

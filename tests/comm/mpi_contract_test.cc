@@ -1,7 +1,9 @@
 // The contract on MPI. Runs under mpirun; a failure on any rank fails the job.
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "comm/mpi.h"
 #include "tests/comm/communicator_contract.h"
@@ -38,6 +40,37 @@ TEST(Mpi, SeatsAreTheSessions) {
 TEST(Mpi, TwoCommunicatorsDoNotMixTheirMessages) {
   const auto one = MakeMpi(*session, kTimeout), two = MakeMpi(*session, kTimeout);
   contract::MessagesDoNotMix(*one, *two);
+}
+
+/// Long enough that MPI needs both sides' help to move it; nobody calls MPI until the last value is there.
+TEST(Mpi, ALongTransferMovesWhileTheRanksOwnThreadDoesSomethingElse) {
+  const auto comm = MakeMpi(*session, kTimeout);
+  constexpr int64_t kLength = 4'000'000;
+  const int next = (comm->rank() + 1) % comm->size(), previous = (comm->rank() + comm->size() - 1) % comm->size();
+  std::vector<int64_t> send_counts(comm->size()), recv_counts(comm->size());
+  if (comm->size() > 1) send_counts[next] = recv_counts[previous] = kLength;
+  const torch::Tensor send = torch::full({send_counts[next]}, comm->rank() + 1.0F);
+  torch::Tensor recv = torch::zeros({recv_counts[previous]});
+  const auto transfer = comm->StartAllToAllV(send, send_counts, recv, recv_counts);
+  const auto deadline = std::chrono::steady_clock::now() + kTimeout;
+  const auto arrived = [&] {  // written by another thread
+    return recv.numel() == 0 || std::atomic_ref(recv.data_ptr<float>()[kLength - 1]).load() != 0;
+  };
+  while (!arrived() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_TRUE(arrived()) << "nothing moved for a minute";
+  transfer->Wait();
+  EXPECT_TRUE(torch::equal(recv, torch::full_like(recv, previous + 1.0F)));
+}
+
+TEST(Mpi, ATransferThatIsGivenUpLeavesTheOthersAlone) {
+  const auto comm = MakeMpi(*session, kTimeout);
+  contract::RaggedTransfer kept(*comm, 1000, 0);
+  {
+    contract::RaggedTransfer given_up(*comm, 1000, 1);
+    comm->Barrier();
+  }
+  kept.Finish();
+  comm->Barrier();
 }
 
 TEST(Mpi, LibraryVersionIsNameAndNumber) { EXPECT_THAT(MpiSession::LibraryVersion(), testing::MatchesRegex(".+ [0-9.]+.*")); }

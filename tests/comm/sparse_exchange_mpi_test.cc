@@ -5,6 +5,7 @@
 #include "comm/in_process.h"
 #include "comm/mpi.h"
 #include "comm/sparse_exchange.h"
+#include "comm/sparse_flight.h"
 #include "tests/support/random_bits.h"
 
 namespace basin::comm {
@@ -14,8 +15,8 @@ constexpr int64_t kNumValues = 50000;
 const std::vector<SelectedTensor> kTensors = {
     {0, 100, 1}, {100, 40000, 0.02}, {40100, 1, 1}, {40101, 5000, 0.4}};
 
-/// Three exchanges, weights with a moment, then a sparse average: everything a run does to one
-/// member.
+/// Three exchanges, weights with a moment, then a sparse average, and the same rounded and late:
+/// everything a run does to one member.
 std::vector<torch::Tensor> RunExchanges(Communicator& comm) {
   const auto rank = static_cast<uint64_t>(comm.rank());
   std::vector<torch::Tensor> flats = {test::RandomNormal(kNumValues, 1, rank),
@@ -25,6 +26,18 @@ std::vector<torch::Tensor> RunExchanges(Communicator& comm) {
     exchange.Shuffle(DrawShufflePlan({77, step}, kTensors, comm.size(), comm.rank()), flats, comm);
   }
   exchange.Average(DrawIndices({77, 3}, kTensors), flats[0], comm);
+  for (uint64_t step = 4; const Payload payload : {Payload::kBFloat16, Payload::kFloat8E4M3, Payload::kFloat8E5M2}) {
+    exchange.Shuffle({77, step}, kTensors, flats, comm, payload);
+    exchange.Average(DrawIndices({77, step}, kTensors), flats[0], comm, payload);
+    // Late and overlapping, as with a delay.
+    auto shuffled = SparseFlight::OfShuffle(DrawShufflePlan({78, step}, kTensors, comm.size(), comm.rank()), 2, payload);
+    auto averaged = SparseFlight::OfAverage(DrawIndices({79, step}, kTensors), payload);
+    shuffled.Send(flats, comm);
+    flats[0] += 0.01 * test::RandomNormal(kNumValues, step++, rank);
+    averaged.Send({flats.data(), 1}, comm);
+    shuffled.Land(flats, std::vector{1.0, 0.0});
+    averaged.Land({flats.data(), 1}, std::vector{0.9});
+  }
   return flats;
 }
 

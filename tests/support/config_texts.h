@@ -87,6 +87,7 @@ strategy:
   stop: 1.0
   schedule: constant
   delay_steps: 0
+  correction: 1.0
   payload: float32
 comm:
   backend: auto

@@ -80,6 +80,8 @@ TEST_P(EveryState, GoesOnToTheSameBitsFromEveryStep) {
 INSTANTIATE_TEST_SUITE_P(
     Of, EveryState,
     ::testing::Values(std::vector<std::string>{"train.optimizer={name: adam, lr: 0.01}"},
+                      std::vector<std::string>{"strategy={delay_steps: 3, payload: bfloat16, schedule: cosine}", "population.members=3"},
+                      std::vector<std::string>{"strategy={name: sparta, p: 0.1, delay_steps: 5, every_steps: 2, payload: float8}"},
                       std::vector<std::string>{"strategy={name: diloco, every_steps: 3}", "population.members=3"},
                       std::vector<std::string>{"strategy={name: papa-2, every_epochs: 1}", "population.init=different"},
                       std::vector<std::string>{"strategy={name: gossip, every_steps: 2}", "population.members=3",
@@ -104,6 +106,15 @@ TEST_F(Checkpoints, ASignalToOneRankStopsAllAfterTheSameStepWithACheckpoint) {
 
 TEST_F(Checkpoints, AfterASignalTheRunGoesOnToTheSameBits) {
   test::SmallRun whole(Dir("whole")), parts(Dir("parts"));
+  const auto expected = whole.Train();
+  EXPECT_THROW(parts.Train({}, [&](int, int64_t step) { parts.interrupted = parts.interrupted || step == 4; }), Interrupted);
+  parts.interrupted = false;
+  ExpectSame(whole, expected, parts, parts.Train(parts.Find()));
+}
+
+TEST_F(Checkpoints, HoldWhatWasInFlightAtASignal) {
+  const std::vector<std::string> set{"strategy.delay_steps=10", "strategy.payload=float8_e5m2"};
+  test::SmallRun whole(Dir("whole"), set), parts(Dir("parts"), set);
   const auto expected = whole.Train();
   EXPECT_THROW(parts.Train({}, [&](int, int64_t step) { parts.interrupted = parts.interrupted || step == 4; }), Interrupted);
   parts.interrupted = false;

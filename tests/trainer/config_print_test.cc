@@ -38,7 +38,8 @@ TEST(Config, TheDefaultsOfEachStrategyAreThoseOfTheContract) {
   EXPECT_EQ(strategy("dart"), "  name: dart from_epoch: null every_epochs: 40 align: none ");
   EXPECT_EQ(strategy("local-sgd"), "  name: local-sgd every_steps: 100 post_local_from: 0 align: none " + window);
   EXPECT_EQ(strategy("diloco"), "  name: diloco every_steps: 100 outer_lr: 0.7 outer_momentum: 0.9 nesterov: true " + window);
-  EXPECT_EQ(strategy("sparta"), "  name: sparta p: 0.001 every_steps: 1 law: constant " + window);
+  const std::string travel = "delay_steps: 0 correction: 1.0 payload: float32 ";
+  EXPECT_EQ(strategy("sparta"), "  name: sparta p: 0.001 every_steps: 1 law: constant " + window + travel);
   EXPECT_EQ(strategy("gossip"), "  name: gossip every_steps: 10 weight: 0.5 " + window);
 }
 

@@ -81,6 +81,8 @@ double TimeFactor(RateSchedule schedule, const StepInfo& step, const RunShape& s
   throw CheckFailed(Text("no such rate schedule: ", static_cast<int>(schedule)));
 }
 
+double LrAt(int64_t step, const RunShape& shape) { return shape.lr_at ? shape.lr_at(step) : shape.base_lr; }
+
 std::vector<comm::SelectedTensor> SelectTensors(std::span<const models::ParameterSlot> slots,
                                                 std::span<const double> factors, double share) {
   BASIN_CHECK(slots.size() == factors.size(), slots.size(), " tensors, ", factors.size(),

@@ -24,6 +24,9 @@ std::vector<double> DepthFactors(std::span<const models::ParameterSlot> slots, D
 /// The factor that p is scaled by after this step. A base_lr of 0 couples to nothing: 1.
 double TimeFactor(RateSchedule schedule, const StepInfo& step, const RunShape& shape);
 
+/// The learning rate of a step, as the run will have it.
+double LrAt(int64_t step, const RunShape& shape);
+
 /// The tensors with rate = share x factor, at most 1.
 std::vector<comm::SelectedTensor> SelectTensors(std::span<const models::ParameterSlot> slots,
                                                 std::span<const double> factors, double share);

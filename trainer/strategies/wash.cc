@@ -8,7 +8,7 @@
 namespace basin::trainer {
 namespace {
 
-/// One exchange of one float32 vector: means over the ranks.
+/// One exchange of one vector: means over the ranks.
 struct ShuffleTraffic {
   double values = 0, variance = 0;  ///< values sent
   double messages = 0;
@@ -38,7 +38,9 @@ Wash::Wash(const WashOptions& options, const RunShape& shape)
     : options_(options),
       shape_(shape),
       times_(options.when, shape),
-      factors_(DepthFactors(shape.slots, options.law, options.depth)) {}
+      factors_(DepthFactors(shape.slots, options.law, options.depth)),
+      delayed_(options.travel.delay_steps, options.travel.correction, times_, shape.total_steps,
+               [this](int64_t step, const comm::Communicator& comm) { return MakeFlight(step, comm); }) {}
 
 std::vector<comm::SelectedTensor> Wash::TensorsAt(double time_factor) const {
   auto tensors = SelectTensors(shape_.slots, factors_, options_.p * time_factor);
@@ -47,21 +49,30 @@ std::vector<comm::SelectedTensor> Wash::TensorsAt(double time_factor) const {
   return tensors;
 }
 
+std::vector<comm::SelectedTensor> Wash::TensorsAt(const StepInfo& step) const {
+  return TensorsAt(TimeFactor(options_.schedule, step, shape_));
+}
+
+comm::SparseFlight Wash::MakeFlight(int64_t step, const comm::Communicator& comm) const {
+  const auto tensors = TensorsAt({.step = step, .lr = LrAt(step, shape_)});
+  auto plan = comm::DrawShufflePlan(KeyOf(step), tensors, comm.size(), comm.rank());
+  return comm::SparseFlight::OfShuffle(std::move(plan), num_flats(), options_.travel.payload, comm.device());
+}
+
 void Wash::AfterStep(const StepInfo& step, MemberState& member, comm::CountingCommunicator& comm) {
-  if (!times_.Acts(step.step)) return;
-  const comm::CountingCommunicator::Exchange exchange(comm);
-  if (comm.size() == 1) return;
-  const comm::DrawKey key{.run_seed = shape_.seed, .exchange = static_cast<uint64_t>(step.step)};
-  const auto tensors = TensorsAt(TimeFactor(options_.schedule, step, shape_));
+  const bool alone = comm.size() == 1;
   std::vector<torch::Tensor> flats{member.weights};
   if (options_.optimizer_state)
     flats.insert(flats.end(), member.moments.begin(), member.moments.end());
-  exchange_.Shuffle(key, tensors, flats, comm);
+  if (options_.travel.delay_steps > 0 && !alone) return delayed_.AfterStep(step.step, flats, comm);
+  if (!times_.Acts(step.step)) return;
+  const comm::CountingCommunicator::Exchange exchange(comm);
+  if (alone) return;
+  exchange_.Shuffle(KeyOf(step.step), TensorsAt(step), flats, comm, options_.travel.payload);
 }
 
 Forecast Wash::Predict() const {
-  const double bytes_a_place =
-      static_cast<double>(sizeof(float)) * (options_.optimizer_state ? 1 + shape_.num_moments : 1);
+  const auto bytes_a_place = static_cast<double>(num_flats() * comm::BytesOf(options_.travel.payload));
   Forecast forecast{.exchanges = times_.Count()};
   if (shape_.members == 1) return forecast;
   double variance = 0;
@@ -76,8 +87,7 @@ Forecast Wash::Predict() const {
   } else {
     for (int64_t step = times_.begin(); step < times_.end(); ++step) {
       if (!times_.Acts(step)) continue;
-      const double lr = shape_.lr_at ? shape_.lr_at(step) : shape_.base_lr;
-      add(1, TimeFactor(options_.schedule, {.step = step, .lr = lr}, shape_));
+      add(1, TimeFactor(options_.schedule, {.step = step, .lr = LrAt(step, shape_)}, shape_));
     }
   }
   forecast.bytes_stddev = std::sqrt(variance);

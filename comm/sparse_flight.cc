@@ -1,0 +1,126 @@
+#include "comm/sparse_flight.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/error.h"
+#include "comm/sparse_parts.h"
+
+namespace basin::comm {
+namespace {
+
+torch::Tensor Floats(int64_t n, torch::Device device) { return at::zeros({n}, torch::TensorOptions(torch::kFloat32).device(device)); }
+torch::Tensor Bytes(int64_t n, torch::Device device) { return at::empty({n}, torch::TensorOptions(torch::kUInt8).device(device)); }
+
+bool SameBits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
+
+/// What is on its way to coordinates `at` of a flat.
+struct Incoming {
+  const torch::Tensor &at, arrived, own;
+};
+
+void MergeOnHost(const Incoming& in, float correction, torch::Tensor& flat) {
+  const int64_t* at = in.at.const_data_ptr<int64_t>();
+  const float *arrived = in.arrived.const_data_ptr<float>(), *own = in.own.const_data_ptr<float>();
+  float* values = flat.mutable_data_ptr<float>();
+  for (int64_t k = 0, n = in.at.numel(); k < n; ++k) {
+    float& value = values[at[k]];
+    value = SameBits(value, own[k]) ? arrived[k] : arrived[k] + correction * (value - own[k]);
+  }
+}
+
+void Merge(const Incoming& in, double correction, torch::Tensor& flat) {
+  if (correction == 0) return ScatterAt(in.arrived, in.at, flat);
+  if (flat.is_cpu()) return MergeOnHost(in, static_cast<float>(correction), flat);
+  const torch::Tensor now = flat.index_select(0, in.at);
+  const torch::Tensor same = now.view(torch::kInt32).eq(in.own.view(torch::kInt32));
+  flat.index_copy_(0, in.at, torch::where(same, in.arrived, in.arrived + correction * (now - in.own)));
+}
+
+}  // namespace
+
+SparseFlight::SparseFlight(Kind kind, ShufflePlan plan, int64_t num_flats, Payload payload, torch::Device device)
+    : kind_(kind),
+      plan_(std::move(plan)),
+      num_flats_(num_flats),
+      payload_(payload),
+      own_(Floats(num_flats * std::ssize(plan_.receive_index), device)) {}
+
+SparseFlight SparseFlight::OfShuffle(ShufflePlan plan, int64_t num_flats, Payload payload, torch::Device device) {
+  return {Kind::kShuffle, std::move(plan), num_flats, payload, device};
+}
+
+SparseFlight SparseFlight::OfAverage(std::vector<int64_t> indices, Payload payload, torch::Device device) {
+  ShufflePlan plan{.receive_counts = {std::ssize(indices)}};
+  plan.receive_index = std::move(indices);
+  return {Kind::kAverage, std::move(plan), 1, payload, device};
+}
+
+void SparseFlight::Send(std::span<const torch::Tensor> flats, Communicator& comm) {
+  BASIN_CHECK(std::ssize(flats) == num_flats_, "an exchange of ", num_flats_, " vectors was given ", flats.size());
+  const at::NoGradGuard no_grad;
+  const torch::Device device = comm.device();
+  const int64_t value_bytes = num_flats_ * BytesOf(payload_);
+  std::vector<int64_t> send_counts, receive_counts;
+  if (kind_ == Kind::kAverage) {
+    CheckFlat(flats.front(), comm);
+    CheckRange(plan_.receive_index, flats.front());
+  } else {
+    CheckPlan(plan_, flats, comm);
+  }
+  PackParts(flats, IndexTensor(plan_.receive_index, device), plan_.receive_counts, own_);
+  if (kind_ == Kind::kAverage) {
+    bytes_ = Encode(own_, payload_).repeat({comm.size()});
+    plan_.members = comm.size();
+    send_counts.assign(comm.size(), value_bytes * std::ssize(plan_.receive_index));
+    receive_counts = send_counts;
+  } else {
+    torch::Tensor values = Floats(num_flats_ * std::ssize(plan_.send_index), device);
+    PackParts(flats, IndexTensor(plan_.send_index, device), plan_.send_counts, values);
+    bytes_ = Encode(values, payload_);
+    send_counts = Times(plan_.send_counts, value_bytes);
+    receive_counts = Times(plan_.receive_counts, value_bytes);
+  }
+  int64_t arriving = 0;
+  for (const int64_t count : receive_counts) arriving += count;
+  receive_ = Bytes(arriving, device);
+  transfer_ = comm.StartAllToAllV(bytes_, send_counts, receive_, receive_counts);
+}
+
+void SparseFlight::SendAgain(Communicator& comm) {
+  int64_t length = 0;
+  for (const int64_t place : plan_.receive_index) length = std::max(length, place + 1);
+  std::vector<torch::Tensor> flats;
+  for (int64_t f = 0; f < num_flats_; ++f) flats.push_back(Floats(length, comm.device()));
+  ForEachPart(std::span(flats), IndexTensor(plan_.receive_index, comm.device()), plan_.receive_counts,
+              [&](torch::Tensor& flat, const torch::Tensor& at, int64_t begin) { ScatterAt(own_.narrow(0, begin, at.numel()), at, flat); });
+  Send(flats, comm);
+}
+
+torch::Tensor SparseFlight::Arrived() const {
+  const torch::Tensor values = Decode(receive_, payload_);
+  if (kind_ == Kind::kShuffle) return values;
+  return MeanInRankOrder(values.view({plan_.members, own_.numel()}));
+}
+
+void SparseFlight::Land(std::span<torch::Tensor> flats, std::span<const double> corrections) {
+  BASIN_CHECK(sent() && std::ssize(flats) == num_flats_ && corrections.size() == flats.size(), "an exchange of ", num_flats_,
+              " vectors lands on ", flats.size(), " with ", corrections.size(), " corrections");
+  const at::NoGradGuard no_grad;
+  transfer_->Wait();
+  const torch::Tensor arrived = Arrived();
+  const double* correction = corrections.data();
+  ForEachPart(flats, IndexTensor(plan_.receive_index, own_.device()), plan_.receive_counts,
+              [&](torch::Tensor& flat, const torch::Tensor& at, int64_t begin) {
+                const int64_t n = at.numel();
+                Merge({at, arrived.narrow(0, begin, n), own_.narrow(0, begin, n)}, correction[&flat - flats.data()], flat);
+              });
+  transfer_.reset();
+}
+
+}  // namespace basin::comm
