@@ -1,5 +1,6 @@
 #include "trainer/checkpoint_state.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -36,6 +37,8 @@ models::StateDict LiveNetwork(Member& member) {
   for (const auto& buffer : member.model().named_buffers()) live.push_back({"buffer." + buffer.key(), buffer.value()});
   return live;
 }
+
+constexpr std::string_view kInFlightPrefix = "strategy.in_flight.";
 
 using StrategyTensors = std::vector<std::pair<std::string, torch::Tensor*>>;
 
@@ -149,13 +152,17 @@ void RestoreNetwork(const fs::path& folder, Member& member) {
   ReadTensors(base::SafetensorsReader(folder / RankTensorsName(member.id())), LiveNetwork(member));
 }
 
-RestoredRank RestoreRank(const fs::path& folder, Member& member, Strategy& strategy, comm::CountingCommunicator& counting) {
+RestoredRank RestoreRank(const fs::path& folder, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
+                         FlightsOfCheckpoint flights) {
   const RestoredRank restored = RestoreFacts(folder / RankFactsName(member.id()), member, counting);
-  strategy.Resume(restored.loop.step, counting);
   const base::SafetensorsReader file(folder / RankTensorsName(member.id()));
+  const bool drops = flights == FlightsOfCheckpoint::kDrop;
+  if (!drops) strategy.Resume(restored.loop.step, counting);
   const models::StateDict live = CheckpointTensors(member, strategy);
-  if (file.tensors().size() != live.size()) {
-    throw DataError(Text(file.path().string(), " has ", file.tensors().size(), " tensors, this run has ", live.size(),
+  const auto counts = [&](const base::TensorView& view) { return !drops || !view.name.starts_with(kInFlightPrefix); };
+  const auto found = std::ranges::count_if(file.tensors(), counts);
+  if (found != std::ssize(live)) {
+    throw DataError(Text(file.path().string(), " has ", found, " tensors, this run has ", live.size(),
                          ": it was written by another version of Basin"));
   }
   ReadTensors(file, live);

@@ -45,8 +45,10 @@ struct RestoredRank {
 };
 /// Puts the state of member.id() from `folder` into the parts, which are as at the start of a run (Strategy::Begin done).
 /// DataError that names file and tensor when something does not fit.
-RestoredRank RestoreRank(const std::filesystem::path& folder, Member& member, Strategy& strategy,
-                         comm::CountingCommunicator& counting);
+/// What was in flight is dropped where members have been lost since or before: the group is another one.
+enum class FlightsOfCheckpoint { kRestore, kDrop };
+RestoredRank RestoreRank(const std::filesystem::path& folder, Member& member, Strategy& strategy, comm::CountingCommunicator& counting,
+                         FlightsOfCheckpoint flights = FlightsOfCheckpoint::kRestore);
 /// The weights and buffers of member.id() alone, into a member on the CPU. DataError as RestoreRank.
 void RestoreNetwork(const std::filesystem::path& folder, Member& member);
 

@@ -129,7 +129,8 @@ RestoredRank GoOn(const ResumePoint& point, Member& member, Strategy& strategy, 
     base::LogWarning(Text("the checkpoint was written on ", point.manifest.device, " with ", point.manifest.backend, ", this is ",
                           device, " with ", counting.name(), ": the run goes on, but not to the same bits"));
   }
-  return RestoreRank(point.folder, member, strategy, counting);
+  const bool is_whole = point.manifest.lost.empty();
+  return RestoreRank(point.folder, member, strategy, counting, is_whole ? FlightsOfCheckpoint::kRestore : FlightsOfCheckpoint::kDrop);
 }
 
 void SetDamagedAside(const fs::path& run_dir, int64_t step) {
