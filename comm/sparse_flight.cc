@@ -17,20 +17,21 @@ namespace {
 torch::Tensor Floats(int64_t n, torch::Device device) { return at::zeros({n}, torch::TensorOptions(torch::kFloat32).device(device)); }
 torch::Tensor Bytes(int64_t n, torch::Device device) { return at::empty({n}, torch::TensorOptions(torch::kUInt8).device(device)); }
 
-bool SameBits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
-
 /// What is on its way to coordinates `at` of a flat.
 struct Incoming {
   const torch::Tensor &at, arrived, own;
 };
 
+/// Chosen among bits, not among floats: there a compiler may add -0 instead, which would turn a signalling NaN into a quiet one.
 void MergeOnHost(const Incoming& in, float correction, torch::Tensor& flat) {
   const int64_t* at = in.at.const_data_ptr<int64_t>();
-  const float *arrived = in.arrived.const_data_ptr<float>(), *own = in.own.const_data_ptr<float>();
-  float* values = flat.mutable_data_ptr<float>();
+  const auto *arrived = static_cast<const uint32_t*>(in.arrived.const_data_ptr()), *own = static_cast<const uint32_t*>(in.own.const_data_ptr());
+  auto* values = static_cast<uint32_t*>(flat.mutable_data_ptr());
   for (int64_t k = 0, n = in.at.numel(); k < n; ++k) {
-    float& value = values[at[k]];
-    value = SameBits(value, own[k]) ? arrived[k] : arrived[k] + correction * (value - own[k]);
+    uint32_t& value = values[at[k]];
+    const float learnt = std::bit_cast<float>(value) - std::bit_cast<float>(own[k]);
+    const float corrected = std::bit_cast<float>(arrived[k]) + correction * learnt;
+    value = value == own[k] ? arrived[k] : std::bit_cast<uint32_t>(corrected);
   }
 }
 
