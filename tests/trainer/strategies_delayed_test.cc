@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "base/clock.h"
+#include "comm/in_process.h"
 #include "tests/support/strategy_trial.h"
 
 namespace basin::trainer {
@@ -128,6 +130,55 @@ TEST(DelayedSparta, KeepsTheMeanOverTheMembersUpToRounding) {
   // Members learn 0.125 a step on average. Values stay below 64: each of 40 exchanges rounds a value by less than 4 x 2^-18.
   const torch::Tensor expected = StackWeights(start).mean(0) + 40 * 0.125;
   EXPECT_LT((StackWeights(trial.members).mean(0) - expected).abs().max().item<double>(), 40 * 4 * 0x1p-18);
+}
+
+/// The members after all steps, and rank 0's ledger; before step `cut` a new strategy takes over from what the old one had in flight.
+std::pair<std::vector<BareMember>, comm::Ledger> RunCut(const StrategyOptions& options, const RunShape& shape, int64_t cut) {
+  auto members = RandomMembers(shape);
+  comm::Ledger ledger;
+  comm::RunInProcess(shape.members, [&](comm::Communicator& comm) {
+    const base::ManualClock clock;
+    comm::CountingCommunicator counting(comm, clock);
+    BareMember& own = members[comm.rank()];
+    MemberState state{comm.rank(), own.weights, own.moments, own.statistics, shape.slots};
+    auto strategy = MakeStrategy(options, shape);
+    for (int64_t step = 0; step < shape.total_steps; ++step) {
+      if (step == cut) {
+        auto next = MakeStrategy(options, shape);
+        next->Resume(step, counting);
+        const auto from = strategy->InFlight(), to = next->InFlight();
+        ASSERT_EQ(from.size(), to.size());
+        for (size_t k = 0; k < to.size(); ++k) {
+          EXPECT_EQ(from[k].first, to[k].first);
+          ASSERT_EQ(from[k].second->sizes(), to[k].second->sizes());
+          to[k].second->copy_(*from[k].second);
+        }
+        strategy = std::move(next);
+      }
+      own.weights.add_(0.1 * (comm.rank() + 1));
+      strategy->AfterStep({.step = step, .lr = 0.1}, state, counting);
+    }
+    if (comm.rank() == 0) ledger = counting.ledger();
+  });
+  return {members, ledger};
+}
+
+TEST(Delayed, GoesOnToTheSameBitsFromWhatWasInFlightAfterAnyStep) {
+  const auto shape = SmallShape(3, 9);
+  auto wash = WashAt({.payload = Payload::kFloat8E4M3, .delay_steps = 4}, {.every_steps = 2});
+  wash.optimizer_state = true;
+  for (const StrategyOptions& options : {StrategyOptions(wash), StrategyOptions(SpartaAt({.payload = Payload::kBFloat16, .delay_steps = 10}))}) {
+    const auto [whole, whole_ledger] = RunCut(options, shape, -1);
+    for (int64_t cut = 0; cut < 9; ++cut) {
+      const auto [parts, ledger] = RunCut(options, shape, cut);
+      for (int n = 0; n < 3; ++n) {
+        EXPECT_TRUE(torch::equal(parts[n].weights, whole[n].weights)) << cut;
+        EXPECT_TRUE(torch::equal(parts[n].moments[1], whole[n].moments[1])) << cut;
+      }
+      EXPECT_EQ(ledger.payload_bytes, whole_ledger.payload_bytes);
+      EXPECT_EQ(ledger.exchanges, whole_ledger.exchanges);
+    }
+  }
 }
 
 /// Strategies with rates so different that their ledgers tell them apart.
