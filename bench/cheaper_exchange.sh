@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# What rounded, late, fewer and coupled exchanges do to the accuracy of the average: the table of docs/results.md. Small networks on generated
-# pictures, members from different batches, paired by seed.
+# What rounded, late, fewer and coupled exchanges do to the accuracy of the average. Small networks on generated pictures, paired by seed.
 #   bench/cheaper_exchange.sh [SEEDS] [--out DIR]
 # A run that is in DIR already is not run again.
 set -euo pipefail
@@ -42,7 +41,8 @@ for ((seed = 1; seed <= seeds; seed++)); do
     [[ -f $run/result.json ]] && continue
     rm -rf "$run"
     "$basin" train "$here/configs/quickstart.yaml" --run-dir "$run" --quiet --set run.seed="$seed" --set population.members=3 \
-      --set data.train_limit="${LIMIT:-2000}" --set model.width="${WIDTH:-0.5}" --set train.steps="${STEPS:-300}" --set train.batch_size=32 \
+      --set data.train_limit="${LIMIT:-2000}" --set model.width="${WIDTH:-0.5}" --set train.steps="${STEPS:-300}" \
+      --set train.batch_size=32 \
       --set train.schedule.warmup_steps=30 --set train.optimizer.lr=0.1 --set "strategy={${variant#*|}}" --set evaluate.every_epochs=0 \
       --set lmc.pairs=none --set report.tensorboard=false >/dev/null
   done
@@ -70,6 +70,7 @@ for name in names:
     average = [run["average"]["test_accuracy"] for run in runs]
     difference = [own - run["average"]["test_accuracy"] for own, run in zip(average, base)]
     print(f"| {name} | {statistics.mean(run['bytes']['payload_per_rank'] for run in runs):.0f} | {spread(average)} "
-          f"| {spread([run['mean_member']['test_accuracy'] for run in runs])} | {spread([run['ensemble']['test_accuracy'] for run in runs])} "
+          f"| {spread([run['mean_member']['test_accuracy'] for run in runs])} "
+          f"| {spread([run['ensemble']['test_accuracy'] for run in runs])} "
           f"| {'' if len(name.split()) == 1 else spread(difference)} |")
 PYTHON
