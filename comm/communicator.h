@@ -85,9 +85,9 @@ class Communicator {
   /// non-zero count, none to others. A rank whose counts are all zero calls too; a backend need not wait for it.
   virtual void AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
                          torch::Tensor& recv, std::span<const int64_t> recv_counts) = 0;
-  /// AllToAllV whose messages move while the caller does something else, other calls included. The caller leaves `send` and `recv` (not the
-  /// counts) alone until Wait has returned; the transfer keeps their memory. Every rank starts the same transfers in the same order and may wait
-  /// for them in any. Counted when it starts. Where a backend has nothing better, it is all done when this returns.
+  /// AllToAllV whose messages move while the caller does something else, other calls included. The caller leaves `send` and `recv` (not
+  /// the counts) alone until Wait has returned; the transfer keeps their memory. Every rank starts the same transfers in the same order
+  /// and may wait for them in any. Counted when it starts. Where a backend has nothing better, it is all done when this returns.
   virtual std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
                                                    torch::Tensor& recv, std::span<const int64_t> recv_counts);
   /// Returns after all ranks have entered.

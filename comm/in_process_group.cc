@@ -169,7 +169,8 @@ std::vector<std::shared_ptr<const Parcel>> InProcessGroup::Collect(int rank, int
   for (int p = first_; p < first_ + size() && !failure_; ++p) {
     const int64_t sent = parcel_of(p) ? parcel_of(p)->counts[rank] : counts[p];
     if (sent != counts[p]) {
-      Fail(rank, Text("the ranks disagree: in ", call, " rank ", p, " sends ", sent, " elements to rank ", rank, ", which expects ", counts[p]));
+      Fail(rank, Text("the ranks disagree: in ", call, " rank ", p, " sends ", sent, " elements to rank ", rank, ", which expects ",
+                      counts[p]));
     }
   }
   if (failure_) ThrowFailure(rank, call);

@@ -19,8 +19,8 @@ struct MpiGroup {
 
 class MpiProgress;
 
-/// MPI_Init_thread ... MPI_Finalize. One for each process; MPI is called from the thread that made it, and, while transfers are under way, by a
-/// thread that moves their messages, never by both at once (level SERIALIZED).
+/// MPI_Init_thread ... MPI_Finalize. One for each process; MPI is called from the thread that made it, and, while transfers are under
+/// way, by a thread that moves their messages, never by both at once (level SERIALIZED).
 class MpiSession {
  public:
   /// CommError when MPI lacks thread level SERIALIZED, or when it sees another number of ranks than the launcher announced

@@ -61,8 +61,8 @@ class Flight {
   void Receive(int peer, std::byte* data, int64_t bytes);
   /// Returns when every message has arrived or left; CommError at the deadline, or whatever the watch throws.
   void Wait();
-  /// Of a flight that goes on in the background: looks once what has arrived. True when there is nothing left to look for; a failure is kept
-  /// and thrown by Wait.
+  /// Of a flight that goes on in the background: looks once what has arrived. True when there is nothing left to look for; a failure is
+  /// kept and thrown by Wait.
   bool Progress() noexcept;
   /// A new deadline for Wait.
   void Renew(const Limits& limits) { limits_ = limits; }

@@ -7,8 +7,8 @@
 namespace basin::comm {
 namespace {
 
-/// Between two tests. A message of a training step has a step's time: short enough for the many rounds of a long message over TCP, long enough
-/// to leave the core to the computing thread (a test costs 2 to 3 microseconds with the change of threads).
+/// Between two tests. A message of a training step has a step's time: short enough for the many rounds of a long message over TCP, long
+/// enough to leave the core to the computing thread (a test costs 2 to 3 microseconds with the change of threads).
 constexpr std::chrono::microseconds kFirstPause(50), kLongestPause(500);
 
 }  // namespace

@@ -10,8 +10,9 @@
 
 namespace basin::comm {
 
-/// MPI moves a message only while someone calls it. So while messages are in flight a thread tests them from time to time, as long as the rank's
-/// own thread computes. MPI has thread level SERIALIZED: whoever calls it holds the lock. Without messages in flight the thread sleeps.
+/// MPI moves a message only while someone calls it. So while messages are in flight a thread tests them from time to time, as long as the
+/// rank's own thread computes. MPI has thread level SERIALIZED: whoever calls it holds the lock. Without messages in flight the thread
+/// sleeps.
 class MpiProgress {
  public:
   MpiProgress() = default;

@@ -25,7 +25,8 @@ struct Incoming {
 /// Chosen among bits, not among floats: there a compiler may add -0 instead, which would turn a signalling NaN into a quiet one.
 void MergeOnHost(const Incoming& in, float correction, torch::Tensor& flat) {
   const int64_t* at = in.at.const_data_ptr<int64_t>();
-  const auto *arrived = static_cast<const uint32_t*>(in.arrived.const_data_ptr()), *own = static_cast<const uint32_t*>(in.own.const_data_ptr());
+  const auto* arrived = static_cast<const uint32_t*>(in.arrived.const_data_ptr());
+  const auto* own = static_cast<const uint32_t*>(in.own.const_data_ptr());
   auto* values = static_cast<uint32_t*>(flat.mutable_data_ptr());
   for (int64_t k = 0, n = in.at.numel(); k < n; ++k) {
     uint32_t& value = values[at[k]];

@@ -19,9 +19,9 @@ class SparseFlight {
  public:
   /// Values of `num_flats` vectors move as the plan says, one message a peer. `device`: of the flats.
   static SparseFlight OfShuffle(ShufflePlan plan, int64_t num_flats, Payload payload, torch::Device device = torch::kCPU);
-  /// One vector's values at `indices` (ascending, equal on all ranks) become the mean over the ranks of the rounded values, summed in float32
-  /// in the order of the ranks. Every rank sends all its values to every other: with a delay there is no time for a second round in which
-  /// the ranks share sums.
+  /// One vector's values at `indices` (ascending, equal on all ranks) become the mean over the ranks of the rounded values, summed in
+  /// float32 in the order of the ranks. Every rank sends all its values to every other: with a delay there is no time for a second round
+  /// in which the ranks share sums.
   static SparseFlight OfAverage(std::vector<int64_t> indices, Payload payload, torch::Device device = torch::kCPU);
 
   /// Sends the flats' values, float32 [P] each, which may then change. One StartAllToAllV.
@@ -32,12 +32,12 @@ class SparseFlight {
 
   /// Waits until all has arrived and only then changes anything: at each coordinate i of flat f
   ///   flat[i] <- arrived[i] + corrections[f] (flat[i] - own[i]),
-  /// own[i] being what flat[i] was when it was sent: what the member has learnt since is kept (AsyncMesh, arXiv 2601.22442). Where flat[i] still has
-  /// the bits of own[i] it takes those of arrived[i], and with a correction of 0 always. Once.
+  /// own[i] being what flat[i] was when it was sent: what the member has learnt since is kept (AsyncMesh, arXiv 2601.22442). Where
+  /// flat[i] still has the bits of own[i] it takes those of arrived[i], and with a correction of 0 always. Once.
   void Land(std::span<torch::Tensor> flats, std::span<const double> corrections);
 
-  /// What the flats held at the coordinates when they were sent, float32 [num_flats x coordinates], in the order of their arrival; zero before.
-  /// With the plan all that is needed to send again.
+  /// What the flats held at the coordinates when they were sent, float32 [num_flats x coordinates], in the order of their arrival; zero
+  /// before. With the plan all that is needed to send again.
   torch::Tensor& own() { return own_; }
 
  private:

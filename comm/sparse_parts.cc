@@ -58,7 +58,8 @@ std::vector<int64_t> Times(std::span<const int64_t> counts, int64_t factor) {
   return product;
 }
 
-void PackParts(std::span<const torch::Tensor> flats, const torch::Tensor& index, std::span<const int64_t> counts, const torch::Tensor& buffer) {
+void PackParts(std::span<const torch::Tensor> flats, const torch::Tensor& index, std::span<const int64_t> counts,
+               const torch::Tensor& buffer) {
   ForEachPart(flats, index, counts, [&](const torch::Tensor& flat, const torch::Tensor& at, int64_t begin) {
     GatherAt(flat, at, buffer.narrow(0, begin, at.numel()));
   });

@@ -39,7 +39,8 @@ void ForEachPart(std::span<Flat> flats, const torch::Tensor& index, std::span<co
 }
 
 /// Fills the buffer, float32, with the flats' values at `index`, laid out as above.
-void PackParts(std::span<const torch::Tensor> flats, const torch::Tensor& index, std::span<const int64_t> counts, const torch::Tensor& buffer);
+void PackParts(std::span<const torch::Tensor> flats, const torch::Tensor& index, std::span<const int64_t> counts,
+               const torch::Tensor& buffer);
 /// [n] from rows float32 [N, n]: (row 0 + row 1 + ...) / N, in that order.
 torch::Tensor MeanInRankOrder(const torch::Tensor& rows);
 

@@ -50,8 +50,8 @@ void CheckMomentsFit(comm::Payload payload, const RunConfig& config, Problems& p
   for (size_t m = 0; m < config.members.size(); ++m) {
     if (config.members[m].train.optimizer.kind == OptimizerOptions::Kind::kSgd) continue;
     problems.Add({}, "strategy.payload",
-                 Text("float8 has too little range for the second moment of member ", m, "'s optimizer, which strategy.optimizer_state sends; "
-                      "take payload: bfloat16, optimizer_state: false, or sgd"));
+                 Text("float8 has too little range for the second moment of member ", m, "'s optimizer, which strategy.optimizer_state "
+                      "sends; take payload: bfloat16, optimizer_state: false, or sgd"));
     return;
   }
 }

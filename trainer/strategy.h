@@ -95,8 +95,8 @@ class Strategy {
   virtual std::vector<std::pair<std::string, torch::Tensor*>> State() { return {}; }
   /// The same of what was sent and not applied yet: other names and sizes after every step. It is lost with a member that is lost.
   virtual std::vector<std::pair<std::string, torch::Tensor*>> InFlight() { return {}; }
-  /// A run goes on from a checkpoint with so many steps taken: makes InFlight what it was then, its values still to be read in. Called after
-  /// Begin, on every rank.
+  /// A run goes on from a checkpoint with so many steps taken: makes InFlight what it was then, its values still to be read in. Called
+  /// after Begin, on every rank.
   virtual void Resume(int64_t /*steps*/, const comm::Communicator&) {}
 };
 

@@ -48,7 +48,8 @@ class Payloads : public testing::TestWithParam<Payload> {
   }
 };
 
-/// The result depends on sign, exponent and the upper seven fraction bits, and of the lower sixteen on where they lie beside the half alone.
+/// The result depends on sign, exponent and the upper seven fraction bits, and of the lower sixteen on where they lie beside the half
+/// alone.
 TEST_P(Payloads, RoundsAsTorchDoesWhateverTheBits) {
   for (const uint32_t low : {0U, 1U, 0x7FFFU, 0x8000U, 0x8001U, 0xFFFFU}) {
     std::vector<uint32_t> bits(1 << 16);

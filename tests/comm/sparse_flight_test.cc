@@ -100,7 +100,8 @@ TEST_P(Flights, KeepTheSumOverTheMembersWhateverTheyLearnMeanwhile) {
   torch::Tensor expected = torch::zeros({kNumValues});
   for (int n = 0; n < members(); ++n) expected += before[n][0] + 3 * learnt[n][0];
   for (const bool averages : {false, true}) {
-    // Three exchanges that overlap: each is sent before the one before it lands. A mean over members is a whole number when all are multiples.
+    // Three exchanges that overlap: each is sent before the one before it lands. A mean over members is a whole number when all are
+    // multiples.
     const double scale = averages ? members() : 1;
     const Flats after = OnAll(before, [&](auto& flats, Communicator& comm) {
       flats[0] *= scale;
@@ -108,7 +109,8 @@ TEST_P(Flights, KeepTheSumOverTheMembersWhateverTheyLearnMeanwhile) {
       for (uint64_t step = 0; step < 3; ++step) {
         flats[0] += scale * learnt[comm.rank()][0];
         auto flight = averages ? SparseFlight::OfAverage(DrawIndices({5, step}, kTensors), Payload::kFloat32)
-                               : SparseFlight::OfShuffle(DrawShufflePlan({5, step}, kTensors, members(), comm.rank()), 1, Payload::kFloat32);
+                               : SparseFlight::OfShuffle(DrawShufflePlan({5, step}, kTensors, members(), comm.rank()), 1,
+                                                         Payload::kFloat32);
         flight.Send(flats, comm);
         if (earlier) earlier->Land(flats, std::vector{1.0});
         earlier.emplace(std::move(flight));
@@ -127,7 +129,8 @@ TEST_P(Flights, KeepTheSumOverTheMembersWhateverTheyLearnMeanwhile) {
 }
 
 TEST_P(Flights, AddWhatWasLearntSinceByTheRule) {
-  const Flats before = Make(2, RandomNormal), since = Make(2, [](auto n, auto seed, auto member) { return RandomNormal(n, seed + 50, member); });
+  const Flats before = Make(2, RandomNormal);
+  const Flats since = Make(2, [](auto n, auto seed, auto member) { return RandomNormal(n, seed + 50, member); });
   const auto plans = Plans();
   const Flats after = OnAll(before, [&](auto& flats, Communicator& comm) {
     auto flight = SparseFlight::OfShuffle(plans[comm.rank()], 2, Payload::kBFloat16);

@@ -167,7 +167,8 @@ TEST(Delayed, GoesOnToTheSameBitsFromWhatWasInFlightAfterAnyStep) {
   const auto shape = SmallShape(3, 9);
   auto wash = WashAt({.payload = Payload::kFloat8E4M3, .delay_steps = 4}, {.every_steps = 2});
   wash.optimizer_state = true;
-  for (const StrategyOptions& options : {StrategyOptions(wash), StrategyOptions(SpartaAt({.payload = Payload::kBFloat16, .delay_steps = 10}))}) {
+  const SpartaOptions sparta = SpartaAt({.payload = Payload::kBFloat16, .delay_steps = 10});
+  for (const StrategyOptions& options : {StrategyOptions(wash), StrategyOptions(sparta)}) {
     const auto [whole, whole_ledger] = RunCut(options, shape, -1);
     for (int64_t cut = 0; cut < 9; ++cut) {
       const auto [parts, ledger] = RunCut(options, shape, cut);
@@ -212,7 +213,8 @@ TEST_P(Travelling, TakesItsShareOfTheBytesOfFloat32) {
   const TravelOptions whole{.delay_steps = travel().delay_steps};
   const auto share = 4 / comm::BytesOf(travel().payload);
   for (size_t k = 0; k < kKinds; ++k) {
-    const Trial rounded = RunTrial(AllOf(travel())[k], shape, RandomMembers(shape)), full = RunTrial(AllOf(whole)[k], shape, RandomMembers(shape));
+    const Trial rounded = RunTrial(AllOf(travel())[k], shape, RandomMembers(shape));
+    const Trial full = RunTrial(AllOf(whole)[k], shape, RandomMembers(shape));
     for (int n = 0; n < 3; ++n) {
       EXPECT_EQ(share * rounded.ledgers[n].payload_bytes, full.ledgers[n].payload_bytes);
       EXPECT_EQ(rounded.ledgers[n].messages, full.ledgers[n].messages);
@@ -234,7 +236,8 @@ TEST_P(Travelling, LeavesOneMemberAloneAndSendsNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Travelling,
-                         testing::Combine(testing::Values(Payload::kFloat32, Payload::kBFloat16, Payload::kFloat8E4M3, Payload::kFloat8E5M2),
+                         testing::Combine(testing::Values(Payload::kFloat32, Payload::kBFloat16, Payload::kFloat8E4M3,
+                                                          Payload::kFloat8E5M2),
                                           testing::Values(0, 1, 4)));
 
 }  // namespace
