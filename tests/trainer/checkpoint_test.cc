@@ -80,7 +80,8 @@ TEST_P(EveryState, GoesOnToTheSameBitsFromEveryStep) {
 INSTANTIATE_TEST_SUITE_P(
     Of, EveryState,
     ::testing::Values(std::vector<std::string>{"train.optimizer={name: adam, lr: 0.01}"},
-                      std::vector<std::string>{"strategy={p: 0.1, delay_steps: 3, payload: bfloat16, schedule: cosine}", "population.members=3"},
+                      std::vector<std::string>{"strategy={p: 0.1, delay_steps: 3, payload: bfloat16, schedule: cosine}",
+                                               "population.members=3"},
                       std::vector<std::string>{"strategy={name: sparta, p: 0.1, delay_steps: 5, every_steps: 2, payload: float8}"},
                       std::vector<std::string>{"strategy={name: diloco, every_steps: 3}", "population.members=3"},
                       std::vector<std::string>{"strategy={name: papa-2, every_epochs: 1}", "population.init=different"},
