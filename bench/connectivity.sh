@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:?which experiment? bench/connectivity.sh lists them in its first lines}
 shift
-seeds=1 data= out=runs/connectivity set=() widths=
+seeds=1 data= out=runs/connectivity set=() widths= samples=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --seeds) seeds=$2; shift 2 ;;
@@ -34,8 +34,9 @@ case "$what" in
   mnist-small) recipe=mnist-mlp-small kind=averages ;;
   mnist-deep) recipe=mnist-deep-mlp kind=deep ;;
   mnist-many) recipe=mnist-mlp-small kind=many set=(--set population.members=11 "${set[@]}") ;;
-  cifar10-subset-vgg | cifar10-vgg16) recipe=$what kind=plain ;;
-  cifar10-subset-resnet20) recipe=$what kind=batch_norm widths=${widths:-1} ;;
+  cifar10-subset-vgg) recipe=$what kind=plain samples=(--samples 2000) ;;
+  cifar10-subset-resnet20) recipe=$what kind=batch_norm widths=${widths:-1} samples=(--samples 2000) ;;
+  cifar10-vgg16) recipe=$what kind=plain ;;
   cifar10-resnet20) recipe=$what kind=batch_norm widths=${widths:-1 2 4} ;;
   cifar10-vgg11) recipe=$what kind=distances ;;
   *) echo "connectivity: unknown experiment '$what'; bench/connectivity.sh lists them in its first lines" >&2; exit 2 ;;
@@ -64,7 +65,7 @@ lmc() {
 # match METHOD B: member B permuted to fit member 0, in $run/METHOD-B.safetensors.
 match() {
   local to=$run/$1-$2.safetensors
-  once "$to" "$basin" match "$config" "$m/000.safetensors" "$m/00$2.safetensors" --align "$1" --out "$to" --quiet
+  once "$to" "$basin" match "$config" "$m/000.safetensors" "$m/00$2.safetensors" --align "$1" "${samples[@]}" --out "$to" --quiet
 }
 # second METHOD: the file of member 1 as it is, or permuted.
 second() { if [ "$1" = none ]; then echo "$m/001.safetensors"; else echo "$run/$1-1.safetensors"; fi; }
@@ -78,7 +79,7 @@ analyze() {
 average() {
   local to=$run/$1.safetensors method=$2
   shift 2
-  once "$to.json" "$basin" merge "$config" "$m/000.safetensors" "$(second "$method")" "$@" --out "$to" --quiet
+  once "$to.json" "$basin" merge "$config" "$m/000.safetensors" "$(second "$method")" "${samples[@]}" "$@" --out "$to" --quiet
 }
 
 pair() {
@@ -125,7 +126,7 @@ prune() {
 pruned() {
   local scope sparsity renorm samples
   for scope in global layer; do
-    for sparsity in .5 .7 .8 .9 .95; do
+    for sparsity in .5 .7 .8 .9; do
       for renorm in "$@"; do
         for samples in 64 128 256; do
           prune "pruned-$scope-$sparsity-$renorm-$samples" --scope "$scope" --sparsity "$sparsity" --renorm "$renorm" --samples "$samples"

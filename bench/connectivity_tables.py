@@ -98,7 +98,7 @@ def pruned(runs, corrections):
     for scope, text in (("global", "one threshold for all layers"), ("layer", "the same share of each layer")):
         print(f"\nPruned, {text}, test accuracy %:\n")
         head("share of zeros", "pruned", *names.values())
-        for sparsity in (".5", ".7", ".8", ".9", ".95"):
+        for sparsity in (".5", ".7", ".8", ".9"):
             reports = {name: [read(run, f"pruned-{scope}-{sparsity}-{name}.safetensors.json") for run in runs] for name in names}
             first = next(iter(reports.values()))
             row(sparsity, cell([r["pruned_test"]["accuracy"] for r in first], 2, 100),

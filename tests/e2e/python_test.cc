@@ -32,7 +32,10 @@ std::string FindPython() {
   const char* asked = std::getenv("BASIN_PYTHON");
   const std::vector<std::string> candidates{asked == nullptr ? "" : asked, BASIN_SOURCE_DIR "/.venv/bin/python", "python3"};
   for (const std::string& python : candidates) {
-    if (!python.empty() && test::RunCommand({"/usr/bin/env", python, "-c", "import torch"}).exit_code == 0) return python;
+    if (python.empty()) continue;
+    const int exit_code = test::RunCommand({"/usr/bin/env", python, "-c", "import torch"}, {.deadline_s = 300}).exit_code;
+    EXPECT_NE(exit_code, 137) << python << " has not imported torch in 300 s";
+    if (exit_code == 0) return python;
   }
   return {};
 }
@@ -62,7 +65,7 @@ class MergedFile : public testing::TestWithParam<Case> {
 
   Json Basin(std::vector<std::string> words) const {
     words.insert(words.begin(), test::Program("basin"));
-    const CommandResult result = test::RunCommand(words, {.environment = {"OMP_NUM_THREADS=1"}});
+    const CommandResult result = test::RunCommand(words, {.environment = {"OMP_NUM_THREADS=1"}, .deadline_s = 300});
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return Json::parse(result.out, nullptr, /*allow_exceptions=*/false);
   }
@@ -97,8 +100,9 @@ TEST_P(MergedFile, LoadsInPyTorchByStrictNamesAndHasTheSameLogits) {
   Merge(c);
   Json network = Json::parse(Network(c));
   network["classes"] = kClasses;
-  const CommandResult result = test::RunCommand({"/usr/bin/env", python, BASIN_SOURCE_DIR "/tests/e2e/logits_of.py", network.dump(),
-                                                 Path("merged.safetensors"), Path("test.safetensors")});
+  const std::vector<std::string> words{"/usr/bin/env", python, BASIN_SOURCE_DIR "/tests/e2e/logits_of.py", network.dump(),
+                                       Path("merged.safetensors"), Path("test.safetensors")};
+  const CommandResult result = test::RunCommand(words, {.deadline_s = 300});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const Json theirs = Json::parse(result.out);
   const auto logits = torch::tensor(theirs["logits"].get<std::vector<double>>(), torch::kFloat64);
