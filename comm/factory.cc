@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <optional>
 
 #include "base/error.h"
 #if BASIN_WITH_CUDA

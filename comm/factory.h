@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "comm/communicator.h"
+#include "comm/link.h"
 
 namespace basin::comm {
 
@@ -29,6 +31,7 @@ LaunchInfo ReadLaunchInfo(const std::function<const char*(const char*)>& getenv)
 struct CommOptions {
   Backend backend = Backend::kAuto;
   std::chrono::milliseconds timeout{60000};
+  std::optional<Link> emulate{};  ///< exchanges take as long as on this link (comm/emulated.h); all ranks on one host
 };
 
 /// True when this build has NCCL (BASIN_CUDA).

@@ -105,18 +105,22 @@ Normalisation MeasureNormalisation(const Split& split) {
   return result;
 }
 
-void SplitValidation(Dataset& dataset, double share, uint64_t seed) {
+int64_t HeldOut(int64_t total, double share) {
   if (!(share >= 0 && share < 1)) {
     throw ConfigError(Text("data.validation is ", share, "; it must lie in [0, 1), 0 holds nothing out"));
   }
-  BASIN_CHECK(dataset.validation.size() == 0, dataset.validation.size(), " validation examples already");
-  const int64_t total = dataset.train.size();
   const int64_t held_out = std::llround(share * static_cast<double>(total));
-  if (held_out == 0) return;
   if (held_out == total) {
     throw ConfigError(Text("data.validation is ", share, ", which holds out all ", total,
                            " training examples; use a smaller share or a larger data.train_limit"));
   }
+  return held_out;
+}
+
+void SplitValidation(Dataset& dataset, double share, uint64_t seed) {
+  BASIN_CHECK(dataset.validation.size() == 0, dataset.validation.size(), " validation examples already");
+  const int64_t total = dataset.train.size(), held_out = HeldOut(total, share);
+  if (held_out == 0) return;
   const std::vector<int64_t> order =
       base::RandomPermutation(total, {.run_seed = seed, .purpose = base::Purpose::kValidationSplit});
   dataset.validation = Select(dataset.train, {order.begin(), order.begin() + held_out});

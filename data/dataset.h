@@ -54,8 +54,12 @@ torch::Tensor Normalise(const torch::Tensor& images, const Normalisation& normal
 /// A channel that has one value everywhere gets the deviation 1, so that it becomes 0 instead of 0 / 0.
 Normalisation MeasureNormalisation(const Split& split);
 
-/// Holds out round(share x n) random examples of `train` (stream kValidationSplit); order within both parts is kept.
-/// ConfigError when the share is outside [0, 1) or leaves no training example. `dataset` must have no validation split yet.
+/// How many of `total` training examples a validation share holds out: round(share x total). ConfigError when the share is outside
+/// [0, 1) or leaves none.
+int64_t HeldOut(int64_t total, double share);
+
+/// Holds out HeldOut random examples of `train` (stream kValidationSplit); order within both parts is kept.
+/// `dataset` must have no validation split yet.
 void SplitValidation(Dataset& dataset, double share, uint64_t seed);
 
 /// DataError unless: n >= 1, labels in [0, classes), images [n,C,H,W] and finite. `where` names the file.

@@ -1,5 +1,6 @@
 #include "data/registry.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -19,15 +20,22 @@ struct Source {
   Dataset (*load)(const DataOptions& options);
   /// Published constants of the complete training set; empty: measured.
   Normalisation constants;
+  /// As published; no training examples: whatever the files hold.
+  struct {
+    int64_t train = 0, test = 0, channels = 0, pixels = 0, classes = 0;
+  } size{};
 };
 
 const std::vector<Source>& Sources() {
   static const std::vector<Source> kSources = {
-      {"shapes", false, LoadShapes, {{.3456, .3463, .3472}, {.2369, .2373, .2370}}},
-      {"mnist", true, LoadMnist, {{.1307}, {.3081}}},
-      {"fashion-mnist", true, LoadFashionMnist, {{.2860}, {.3530}}},
-      {"cifar10", true, LoadCifar10, {{.4914, .4822, .4465}, {.2470, .2435, .2616}}},
-      {"cifar100", true, LoadCifar100, {{.5071, .4865, .4409}, {.2673, .2564, .2762}}},
+      {"shapes", false, LoadShapes, {{.3456, .3463, .3472}, {.2369, .2373, .2370}},
+       {kShapesTrain, kShapesTest, 3, kShapesSize, kShapesClasses}},
+      {"mnist", true, LoadMnist, {{.1307}, {.3081}}, {60'000, 10'000, 1, 28, 10}},
+      {"fashion-mnist", true, LoadFashionMnist, {{.2860}, {.3530}}, {60'000, 10'000, 1, 28, 10}},
+      {"cifar10", true, LoadCifar10, {{.4914, .4822, .4465}, {.2470, .2435, .2616}},
+       {50'000, 10'000, 3, 32, 10}},
+      {"cifar100", true, LoadCifar100, {{.5071, .4865, .4409}, {.2673, .2564, .2762}},
+       {50'000, 10'000, 3, 32, 100}},
       {"tensors", true, LoadTensors, {}},
   };
   return kSources;
@@ -95,6 +103,29 @@ std::vector<std::string> DatasetNames() {
 }
 
 bool NeedsPath(const std::string& name) { return FindSource(name).needs_path; }
+
+DatasetOutline OutlineDataset(const DataOptions& options) {
+  const Source& source = FindSource(options.name);
+  const bool has_files = source.needs_path && std::filesystem::exists(options.path);
+  if (has_files || source.size.train == 0) return {.dataset = LoadDataset(options)};
+  CheckLimit("data.train_limit", options.train_limit);
+  CheckLimit("data.test_limit", options.test_limit);
+  const auto split = [&](int64_t examples) {  // memory that nobody touches costs nothing
+    const auto& size = source.size;
+    return Split{.images = torch::empty({examples, size.channels, size.pixels, size.pixels}, torch::kUInt8),
+                 .labels = torch::empty({examples}, torch::kInt64)};
+  };
+  const int64_t train = std::min(source.size.train, options.train_limit.value_or(source.size.train));
+  const int64_t held_out = HeldOut(train, options.validation);
+  auto dataset = std::make_shared<Dataset>();
+  dataset->name = source.name;
+  dataset->classes = source.size.classes;
+  dataset->train = split(train - held_out);
+  dataset->validation = split(held_out);
+  dataset->test = split(std::min(source.size.test, options.test_limit.value_or(source.size.test)));
+  dataset->normalisation = options.normalise.value_or(source.constants);
+  return {.dataset = std::move(dataset), .as_published = source.needs_path};
+}
 
 std::shared_ptr<const Dataset> LoadDataset(const DataOptions& options) {
   const Source& source = FindSource(options.name);

@@ -19,4 +19,13 @@ bool NeedsPath(const std::string& name);
 /// wrong magic, size, label or non-finite pixel.
 std::shared_ptr<const Dataset> LoadDataset(const DataOptions& options);
 
+/// How large a data set is, where no pixel is needed: sizes, classes and splits as LoadDataset would give them; pixels and labels are
+/// undefined unless the files had to be read. Files that are there are read (they may be a part of the data set), others are taken to be as
+/// published; `tensors` has no published size. Errors as LoadDataset.
+struct DatasetOutline {
+  std::shared_ptr<const Dataset> dataset;
+  bool as_published = false;  ///< files are missing
+};
+DatasetOutline OutlineDataset(const DataOptions& options);
+
 }  // namespace basin::data

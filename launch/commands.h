@@ -36,6 +36,7 @@ void AddMerge(CLI::App& app, Action& action);
 void AddMatch(CLI::App& app, Action& action);
 void AddLmc(CLI::App& app, Action& action);
 void AddAnalyze(CLI::App& app, Action& action);
+void AddPlan(CLI::App& app, Action& action);
 void AddPrune(CLI::App& app, Action& action);
 void AddInspect(CLI::App& app, Action& action);
 void AddReport(CLI::App& app, Action& action);

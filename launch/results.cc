@@ -30,6 +30,23 @@ void AddScore(report::Table& table, const std::string& what, const Json& score) 
   if (score.is_object()) table.AddRow({what, Percent(score["test_accuracy"]), Nats(score["test_loss"])});
 }
 
+std::string Fixed(const Json& value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value.get<double>());
+  return text;
+}
+
+std::string BudgetLine(const Json& result) {
+  const Json budget = result.value("budget", Json());
+  if (!budget.is_object()) return "";
+  const double spent = budget["spent"].get<double>();
+  std::string limit;
+  if (budget.contains("bytes_per_rank")) limit = report::FormatBytes(std::llround(budget["bytes_per_rank"].get<double>())) + " a rank";
+  if (budget.contains("seconds")) limit = report::FormatNumber(budget["seconds"].get<double>(), 4) + " s, " + Fixed(spent, 2) + " s";
+  if (budget.contains("share")) limit = Percent(budget["share"]) + " % of the time, " + Percent(spent) + " %";
+  return "\nbudget: " + limit + " spent, " + Percent(budget["ratio"]) + " % of it";
+}
+
 std::string BytesLine(const Json& result) {
   const Json& bytes = result["bytes"];
   const Json& seconds = result["seconds"];
@@ -41,11 +58,11 @@ std::string BytesLine(const Json& result) {
   text += Text(" in ", bytes["exchanges"].get<int64_t>(), " exchanges");
   const double steps = result["steps"].get<double>();
   if (steps > 0) text += ", " + whole(payload / steps) + " a step";
-  char times[128];
-  std::snprintf(times, sizeof times, "\nseconds: train %.1f, exchange %.2f, evaluate %.1f, total %.1f",
-                seconds["train"].get<double>(), seconds["exchange"].get<double>(), seconds["evaluate"].get<double>(),
-                seconds["total"].get<double>());
-  return text + times;
+  const Json plan = result.value("plan", Json::object());
+  const Json foretold = plan.is_object() ? plan.value("seconds", Json()) : Json();  // null where no link is known
+  text += Text("\nseconds: train ", Fixed(seconds["train"], 1), ", exchange ", Fixed(seconds["exchange"], 2));
+  if (foretold.is_number()) text += " (transfers predicted " + Fixed(foretold, 2) + ")";
+  return text + ", evaluate " + Fixed(seconds["evaluate"], 1) + ", total " + Fixed(seconds["total"], 1) + BudgetLine(result);
 }
 
 std::string LostText(const Json& result) {

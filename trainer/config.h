@@ -133,6 +133,10 @@ void CheckAgainstData(const RunConfig& config, const data::Dataset& dataset);
 
 /// The effective configuration as YAML that ReadRunConfig accepts: every key of the contract, defaults filled in, paths absolute.
 std::string ToYaml(const RunConfig& config);
+/// Every strategy with its default keys, in the order of StrategyNames.
+std::vector<StrategyOptions> DefaultStrategies();
+/// The section of a strategy in one line, as --set strategy=... takes it: {name: wash, p: 0.001, ...}.
+std::string StrategyText(const StrategyOptions& options);
 /// ToYaml with run.name, run.dir, population.device, comm, checkpoint, coordinator, report and faults at their defaults: what weights and
 /// results depend on. A run may be resumed with these keys changed, and with no others.
 std::string ComparableYaml(const RunConfig& config);

@@ -10,6 +10,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct IntRange {
 inline constexpr Range kAtLeastZero{.low = 0};
 inline constexpr Range kPositive{.low = 0, .low_open = true};
 inline constexpr Range kShare{.low = 0, .high = 1};
+inline constexpr Range kInnerShare{.low = 0, .high = 1, .low_open = true, .high_open = true};
 inline constexpr Range kShareBelowOne{.low = 0, .high = 1, .high_open = true};
 inline constexpr IntRange kCount{.low = 1};
 inline constexpr IntRange kCountOrZero{.low = 0};
@@ -80,6 +82,9 @@ class Keys {
   bool Integers(const std::string& key, std::vector<int64_t>& values, const IntRange& range);
   /// A list; null is an empty one. When the key is there, `clear` is called and then `read` with each item. `example` shows what to write.
   bool List(const std::string& key, const std::string& example, const std::function<void()>& clear, const Read& read, const Print& print);
+  /// A number with its unit, by the functions of base/units.h. `value` may be null in YAML when it is an option.
+  bool Quantity(const std::string& key, double& value, double (*parse)(std::string_view), std::string (*print)(double));
+  bool Quantity(const std::string& key, std::optional<double>& value, double (*parse)(std::string_view), std::string (*print)(double));
   /// Seconds in YAML, to the millisecond.
   bool Seconds(const std::string& key, std::chrono::milliseconds& value);
   /// One of several names.

@@ -45,6 +45,16 @@ void ReadItems(const Yaml& node, const std::string& path, Problems& problems, st
   for (size_t i = 0; i < node.items.size(); ++i) values.push_back(read(node.items[i], Text(path, "[", i, "]")));
 }
 
+/// A number with its unit, or a problem at `path` and `fallback`.
+double ReadQuantity(const Yaml& node, const std::string& path, double (*parse)(std::string_view), double fallback, Problems& problems) {
+  try {
+    return parse(node.IsScalar() ? node.text : node.Found());
+  } catch (const ConfigError& refused) {
+    problems.Add(node.where, path, refused.what());
+    return fallback;
+  }
+}
+
 template <typename T>
 Yaml PrintItems(const std::vector<T>& values, Yaml (*print)(T)) {
   std::vector<Yaml> items;
@@ -191,6 +201,21 @@ bool Keys::Integers(const std::string& key, std::vector<int64_t>& values, const 
     });
   };
   return Value(key, read, [&] { return PrintItems<int64_t>(values, PrintInteger); });
+}
+
+bool Keys::Quantity(const std::string& key, double& value, double (*parse)(std::string_view), std::string (*print)(double)) {
+  const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
+    value = ReadQuantity(node, path, parse, value, problems);
+  };
+  return Value(key, read, [&] { return Yaml::Plain(print(value)); });
+}
+
+bool Keys::Quantity(const std::string& key, std::optional<double>& value, double (*parse)(std::string_view), std::string (*print)(double)) {
+  const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
+    value.reset();
+    if (!node.IsNull()) value = ReadQuantity(node, path, parse, 0, problems);
+  };
+  return Value(key, read, [&] { return value ? Yaml::Plain(print(*value)) : Yaml{}; });
 }
 
 bool Keys::Seconds(const std::string& key, std::chrono::milliseconds& value) {

@@ -2,8 +2,10 @@
 #include "trainer/config_sections.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
+#include "base/units.h"
 #include "coordinator/address.h"
 
 namespace basin::trainer {
@@ -32,11 +34,18 @@ void VisitPopulation(Keys& keys, Draft& draft) {
              [&] { return PrintOverrides(draft.config); });
 }
 
+void VisitLink(Keys& keys, comm::Link& link) {
+  keys.Quantity("latency", link.latency, base::ParseDuration, base::DurationText);
+  keys.Quantity("bandwidth", link.bytes_per_second, base::ParseRate, base::RateText);
+  keys.Require(std::isfinite(link.bytes_per_second), "bandwidth", "is needed: a rate such as 100Mbps or 10MB/s");
+}
+
 void VisitComm(Keys& keys, comm::CommOptions& options) {
   using comm::Backend;
   keys.Choice("backend", options.backend,
               {{Backend::kAuto, "auto"}, {Backend::kInProcess, "in_process"}, {Backend::kMpi, "mpi"}, {Backend::kNccl, "nccl"}});
   keys.Seconds("timeout_s", options.timeout);
+  VisitOptional(keys, "emulate", options.emulate, VisitLink);
 }
 
 void VisitEvaluate(Keys& keys, EvaluateOptions& options) {

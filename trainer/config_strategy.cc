@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/units.h"
 #include "trainer/config_sections.h"
 
 namespace basin::trainer {
@@ -23,10 +24,20 @@ void VisitAlign(Keys& keys, Align& align) { keys.Choice("align", align, {{Align:
 
 void VisitEvery(Keys& keys, StepWindow& when) { keys.Integer("every_steps", when.every_steps, kManyCount); }
 
+void VisitBudget(Keys& keys, Budget& budget) {
+  keys.Quantity("bytes_per_rank", budget.bytes_per_rank, base::ParseBytes, base::BytesText);
+  keys.Number("seconds", budget.seconds, kPositive);
+  keys.Number("share", budget.share, kInnerShare);
+  const int given = budget.bytes_per_rank.has_value() + budget.seconds.has_value() + budget.share.has_value();
+  keys.Require(given == 1, "bytes_per_rank", Text(given, " limits are given; give one of bytes_per_rank: 50MB, seconds: 30, share: 0.05"));
+  keys.Require(budget.bytes_per_rank != 0, "bytes_per_rank", "must be above 0; strategy {name: independent} sends nothing");
+}
+
 void VisitSpan(Keys& keys, StepWindow& when) {
   keys.Number("start", when.start, kShare);
   keys.Number("stop", when.stop, kShare);
   keys.Require(when.start <= when.stop, "stop", Text(when.stop, " is before start, ", when.start, "; it must not be"));
+  VisitOptional(keys, "budget", when.budget, VisitBudget);
 }
 
 void VisitTravel(Keys& keys, TravelOptions& options) {
@@ -88,6 +99,8 @@ void VisitKeys(Keys& keys, LocalSgdOptions& options) {
   keys.Integer("post_local_from", options.post_local_from, kCountOrZero);
   VisitAlign(keys, options.align);
   VisitSpan(keys, options.when);
+  keys.Require(!options.when.budget || options.post_local_from == 0, "post_local_from",
+               Text(options.post_local_from, " is not possible with a budget, which decides when there is an average; it must be 0"));
 }
 
 void VisitKeys(Keys& keys, DilocoOptions& options) {
@@ -117,18 +130,13 @@ std::vector<StrategyOptions> Defaults(std::index_sequence<kIndices...>) {
   return {StrategyOptions(std::in_place_index<kIndices>)...};
 }
 
-/// Every strategy with its default keys, in the variant's order.
-std::vector<StrategyOptions> AllDefaults() {
-  return Defaults(std::make_index_sequence<std::variant_size_v<StrategyOptions>>());
-}
-
 void VisitOwnKeys(Keys& keys, StrategyOptions& options) {
   std::visit([&](auto& own) { VisitKeys(keys, own); }, options);
 }
 
 std::vector<KindKeys> KeysOfAll() {
   std::vector<KindKeys> all;
-  for (StrategyOptions& options : AllDefaults()) {
+  for (StrategyOptions& options : DefaultStrategies()) {
     const Yaml tree = Printer::Describe([&](Keys& keys) { VisitOwnKeys(keys, options); });
     all.push_back({std::string(StrategyName(options)), tree.keys});
   }
@@ -145,8 +153,15 @@ std::string_view StrategyName(const StrategyOptions& options) {
   return kNames[options.index()];
 }
 
+std::vector<StrategyOptions> DefaultStrategies() { return Defaults(std::make_index_sequence<std::variant_size_v<StrategyOptions>>()); }
+
+std::string StrategyText(const StrategyOptions& options) {
+  StrategyOptions printed = options;
+  return InlineYaml(Printer::Describe([&](Keys& keys) { VisitStrategy(keys, printed); }));
+}
+
 void VisitStrategy(Keys& keys, StrategyOptions& options) {
-  const std::vector<StrategyOptions> defaults = AllDefaults();
+  const std::vector<StrategyOptions> defaults = DefaultStrategies();
   std::vector<std::string> names;
   for (const StrategyOptions& one : defaults) names.emplace_back(StrategyName(one));
   std::string name(StrategyName(options));

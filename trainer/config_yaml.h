@@ -55,6 +55,8 @@ Yaml ParseYaml(const std::string& text, const std::string& origin, Problems& pro
 /// Lays "train.optimizer.lr=0.2" over `root`: dotted path, then a YAML value. Sections on the way are created.
 void LayOver(Yaml& root, const std::string& assignment, Problems& problems);
 
+/// A value in one line: {name: wash, p: 0.001}.
+std::string InlineYaml(const Yaml& value);
 /// Sections and their keys in block style, everything below in one line each; readable by ParseYaml and by YAML 1.1 readers.
 std::string DumpYaml(const Yaml& root);
 

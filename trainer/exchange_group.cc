@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "comm/emulated.h"
 
 namespace basin::trainer {
 
@@ -23,9 +24,12 @@ void CheckSameMeaning(comm::Communicator& comm, const RunConfig& config, Member&
   }
 }
 
-ExchangeGroup::ExchangeGroup(const RunConfig& config, const RunShape& shape, Member& member, comm::Communicator& over,
-                             const base::Clock& clock)
-    : comm(over), counting(over, clock), strategy(MakeStrategy(config.strategy, shape)) {
+ExchangeGroup::ExchangeGroup(const RunConfig& config, const StrategyOptions& options, const RunShape& shape, Member& member,
+                             comm::Communicator& over, const base::Clock& clock)
+    : comm(over),
+      emulated(config.comm.emulate ? comm::MakeEmulated(over, *config.comm.emulate, clock) : nullptr),
+      counting(emulated ? *emulated : over, clock),
+      strategy(MakeStrategy(options, shape)) {
   MemberState state = member.state();
   strategy->Begin(state, comm);
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "merge/average.h"
 #include "merge/soup.h"
+#include "trainer/budget.h"
 #include "trainer/coordinated_finish.h"
 #include "trainer/lmc.h"
 #include "trainer/lost_members.h"
@@ -56,6 +57,7 @@ class Finisher {
     const double evaluate = input_.times.evaluate + watch.Seconds();
     AddDistance();
     AddLedger(evaluate);
+    if (comm_.rank() == 0) AddPlan();
     if (context_.trace != nullptr) context_.trace->Write(input_.run_dir / "trace.json", member_.id(), comm_);
     if (comm_.rank() != 0) return nullptr;
     if (!input_.lost.empty()) AddLost();
@@ -200,10 +202,10 @@ class Finisher {
     base::Json per_rank = base::Json::array();
     for (int64_t r = 0; r < rows.size(0); ++r) per_rank.push_back(static_cast<int64_t>(rows[r][0].item<double>()));
     result_["bytes"] = {{"payload_per_rank", Whole(at(0))},
-                        {"predicted_per_rank", input_.forecast.bytes_per_rank},
-                        {"predicted_stddev", input_.forecast.bytes_stddev},
+                        {"predicted_per_rank", Known(input_.forecast.bytes_per_rank)},
+                        {"predicted_stddev", Known(input_.forecast.bytes_stddev)},
                         {"messages_per_rank", Whole(at(1))},
-                        {"predicted_messages_per_rank", input_.forecast.messages_per_rank},
+                        {"predicted_messages_per_rank", Known(input_.forecast.messages_per_rank)},
                         {"exchanges", ledger_.exchanges},
                         {"payload_of_rank", per_rank}};
     result_["seconds"] = {{"train", at(2)},
@@ -212,10 +214,18 @@ class Finisher {
                           {"total", context_.clock.Seconds() - input_.started}};
   }
 
+  void AddPlan() {
+    if (!input_.plan.is_null()) result_["plan"] = input_.plan;
+    if (input_.fitted) result_["budget"] = BudgetReport(context_.config.strategy, *input_.fitted, result_);
+  }
+
+  base::Json Known(double predicted) const { return input_.forecast.is_known ? base::Json(predicted) : base::Json(); }
+
   /// What was foretold for the whole population does not hold for what is left of it.
   void AddLost() {
     result_["lost"] = input_.lost;
     for (const char* key : {"predicted_per_rank", "predicted_stddev", "predicted_messages_per_rank"}) result_["bytes"][key] = nullptr;
+    result_["plan"] = nullptr;
   }
 
   /// Means over ranks are whole numbers but for ragged shards.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "base/json.h"
@@ -15,6 +16,8 @@ struct FinishInput {
   double started = 0;  ///< context.clock at the start of the run, seconds
   std::filesystem::path run_dir;
   int64_t steps = 0;
+  base::Json plan{};  ///< PlanJson: what was foretold
+  std::optional<StrategyOptions> fitted{};  ///< the strategy with its budget fitted, where it has one
   base::Json lost = base::Json::array();  ///< members that were lost: {"member", "step", "reason"}; the forecast is then no more due
 };
 

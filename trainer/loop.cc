@@ -73,7 +73,8 @@ class Loop {
     // The strategy sees the population's learning rate: all ranks must scale their exchange alike.
     const TrainOptions& common = context_.config.train;
     Exchange([&](MemberState& state) {
-      strategy_.AfterStep({.step = step_, .lr = LearningRate(common.schedule, common.optimizer.lr, step_, total_steps_)},
+      strategy_.AfterStep({.step = step_, .lr = LearningRate(common.schedule, common.optimizer.lr, step_, total_steps_),
+                           .train_seconds = at_.times.train},
                           state, counting_);
     });
   }

@@ -17,6 +17,7 @@
 #include "comm/mpi.h"
 #include "data/registry.h"
 #include "trainer/agreement.h"
+#include "trainer/budget.h"
 #include "trainer/data_plane.h"
 #include "trainer/member.h"
 #include "trainer/run_directory.h"
@@ -65,6 +66,19 @@ std::vector<int> MembersHere(const RunConfig& config, int processes, int process
   return members;
 }
 
+void CheckLink(const RunConfig& config, bool one_host) {
+  if (!config.comm.emulate || one_host) return;
+  throw ConfigError("comm.emulate needs all ranks on one host, because they read one clock; between hosts the network is real: "
+                    "set comm.emulate: null");
+}
+
+/// A budget that cannot be kept is refused before anything is written.
+void CheckBudget(const RunConfig& config, const data::Dataset& dataset) {
+  if (!HasBudget(config.strategy)) return;
+  Member member(config, dataset, 0, torch::kCPU);
+  FitBudget(config.strategy, ShapeOf(config, dataset, member));
+}
+
 /// Everything that can go wrong before the first step, on this rank alone.
 Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
   Shared shared{.plan = {.config = ReadRunConfig(request.config_file, request.overrides),
@@ -74,6 +88,7 @@ Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
   plan.run_dir = request.run_dir.value_or(plan.config.dir);
   plan.one_host = launch.local_size == launch.size;
   CheckSize(plan.config, launch);
+  CheckLink(plan.config, plan.one_host);
   shared.device = ChooseDevice(plan.config, launch);
   const int local_gpus = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
   shared.backend = comm::ResolveBackend(plan.config.comm, launch, shared.device, local_gpus);
@@ -86,6 +101,7 @@ Shared Prepare(const RunRequest& request, const comm::LaunchInfo& launch) {
   plan.dataset = data::LoadDataset(plan.config.data);
   CheckAgainstData(plan.config, *plan.dataset);
   MakeClassifier(plan.config, *plan.dataset);  // refuses images that are too small for the network
+  CheckBudget(plan.config, *plan.dataset);
   return shared;
 }
 

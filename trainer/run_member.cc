@@ -6,9 +6,11 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "trainer/budget.h"
 #include "trainer/checkpoint.h"
 #include "trainer/exchange_group.h"
 #include "trainer/finish.h"
+#include "trainer/plan.h"
 
 namespace basin::trainer {
 namespace {
@@ -21,10 +23,11 @@ class Runner {
         started_(clock_.Seconds()),
         member_(plan_.config, *plan_.dataset, run.comm.rank(), run.comm.device()),
         faults_(plan_.config.faults, run.comm.rank()),
-        shape_(ShapeOf(plan_.config, *plan_.dataset, member_)) {
+        shape_(ShapeOf(plan_.config, *plan_.dataset, member_)),
+        strategy_(FitBudget(plan_.config.strategy, shape_)) {
     CheckSameMeaning(run.comm, plan_.config, member_, shape_.total_steps);
     if (plan_.config.population.init == Init::kSame) run.comm.Broadcast(member_.params().values(), /*root=*/0);
-    group_ = std::make_unique<ExchangeGroup>(plan_.config, shape_, member_, run.comm, clock_);
+    group_ = std::make_unique<ExchangeGroup>(plan_.config, strategy_, shape_, member_, run.comm, clock_);
     if (plan_.point) Restore(*plan_.point);
     const ControlPlan control{.config = plan_.config, .run_dir = plan_.run_dir, .step = at_.step, .one_host = plan_.one_host,
                               .watches = plan_.watches && run.comm.rank() == 0, .apart = run.regroup != nullptr};
@@ -127,13 +130,22 @@ class Runner {
     Checkpointer checkpointer(context, member_, *group_->strategy, group_->counting, std::move(checkpoints), run_.all_know);
     Train(context, member_, *group_->strategy, group_->counting, at_,
           [&](const LoopState& at, MetricsWriter& metrics) { checkpointer.AfterStep(at, metrics); });
-    const FinishInput input{.forecast = group_->strategy->Predict(),
+    const Forecast forecast = group_->strategy->Predict();
+    const FinishInput input{.forecast = forecast,
                             .times = at_.times,
                             .started = started_,
                             .run_dir = plan_.run_dir,
                             .steps = shape_.total_steps,
+                            .plan = ForetoldOf(forecast),
+                            .fitted = HasBudget(plan_.config.strategy) ? std::optional(strategy_) : std::nullopt,
                             .lost = lost_};
     return Finish(context, member_, group_->counting.ledger(), input);
+  }
+
+  base::Json ForetoldOf(const Forecast& forecast) const {
+    const std::optional<comm::Link>& link = plan_.config.comm.emulate;
+    const std::optional<LinkTimes> times = link ? std::optional<LinkTimes>(*link) : std::nullopt;
+    return PlanJson(plan_.config, shape_, forecast, times ? &*times : nullptr);
   }
 
   /// Goes on with those that are left.
@@ -142,7 +154,7 @@ class Runner {
     comm::Communicator& comm = *regrouped_.back();
     control_->Watch(comm);
     shape_.members = comm.size();
-    auto group = std::make_unique<ExchangeGroup>(plan_.config, shape_, member_, comm, clock_);
+    auto group = std::make_unique<ExchangeGroup>(plan_.config, strategy_, shape_, member_, comm, clock_);
     group->TakeOver(*group_);
     group_ = std::move(group);
     at_.alone_until = left.step;
@@ -211,6 +223,7 @@ class Runner {
   Faults faults_;
   Trace trace_{clock_};
   RunShape shape_;
+  const StrategyOptions strategy_;  // with its budget fitted to the whole population
   LoopState at_;
   base::Json lost_ = base::Json::array();  // Manifest::lost; news reach the first rank, which tells them
   std::vector<std::unique_ptr<comm::Communicator>> regrouped_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/counting.h"
+#include "comm/link.h"
 #include "models/flat_params.h"
 #include "trainer/strategy_options.h"
 
@@ -51,6 +52,7 @@ struct MemberState {
 struct StepInfo {
   int64_t step = 0;  ///< from 0
   double lr = 0;     ///< of that step
+  double train_seconds = 0;  ///< of this member in steps so far, exchanges not included
 };
 /// The epoch that has just ended.
 struct EpochInfo {
@@ -73,12 +75,26 @@ struct RunShape {
   int64_t total_epochs() const { return total_steps / steps_per_epoch; }  ///< complete ones
 };
 
+/// One call of the communicator in an exchange, for what it takes on a link (trainer/plan.h).
+struct ExpectedCall {
+  enum class Kind {
+    kAllReduce,  ///< AllReduceSum of a vector of `bytes`
+    kAllToAll,   ///< every rank sends `bytes`, in equal parts to its peers
+    kRounds,     ///< one of `courses`, all equally likely
+  } kind = Kind::kAllReduce;
+  double bytes = 0;
+  std::vector<std::vector<comm::Round>> courses{};
+};
+
 /// What a run will send, by formula, before it starts: means over the ranks.
 struct Forecast {
   double bytes_per_rank = 0;
   double bytes_stddev = 0;  ///< of bytes_per_rank, from drawing the coordinates; 0: exact
   double messages_per_rank = 0;
   int64_t exchanges = 0;
+  std::vector<ExpectedCall> calls{};  ///< of a mean exchange
+  double memory_bytes = 0;            ///< that a rank holds for it beside its member: state and buffers
+  bool is_known = true;  ///< false: the clock decides how often there is an exchange (strategy.budget), and these are the most
 };
 
 class Strategy {
@@ -100,7 +116,7 @@ class Strategy {
   virtual void Resume(int64_t /*steps*/, const comm::Communicator&) {}
 };
 
-/// The table of strategies.
+/// The table of strategies. A budget in bytes must have been fitted (trainer/budget.h).
 std::unique_ptr<Strategy> MakeStrategy(const StrategyOptions& options, const RunShape& shape);
 std::vector<std::string> StrategyNames();
 

@@ -20,11 +20,23 @@ enum class Renorm { kNone, kReset, kRepair };
 /// Before an average: weight permutes every member's units to fit member 0's.
 enum class Align { kNone, kWeight };
 
+/// What the exchanges of a run may cost; one of these. Bytes decide p (wash, sparta) or how many exchanges there are (the others)
+/// before the run starts; seconds and share decide while it runs, in all of them, after which steps there is one.
+struct Budget {
+  std::optional<double> bytes_per_rank{};  ///< sent, mean over the ranks, > 0
+  std::optional<double> seconds{};         ///< in exchanges, mean over the ranks, > 0
+  std::optional<double> share{};           ///< seconds in exchanges of those in steps and exchanges together, in (0, 1)
+  bool by_clock() const { return seconds || share; }
+};
+
 /// When a strategy acts within an epoch: at steps t (from 0) with t mod every_steps = 0 and
 /// start <= t / total_steps < stop.
 struct StepWindow {
   int64_t every_steps = 1;
   double start = 0, stop = 1;  ///< shares of training
+  std::optional<Budget> budget{};
+  /// Instead of every_steps: so many exchanges, evenly spread over the window. What a budget in bytes comes to (trainer/budget.h).
+  std::optional<int64_t> exchanges{};
 };
 
 /// What travels, and when it is applied (comm/payload.h, comm/sparse_flight.h).

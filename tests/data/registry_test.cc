@@ -52,6 +52,38 @@ TEST(Registry, LimitsTheTrainingExamplesBeforeItHoldsSomeOut) {
   EXPECT_EQ(sum(dataset->train) + sum(dataset->validation), sum(DrawShapes(kShapesTrainSeed, 100)));
 }
 
+void ExpectSameSizes(const Dataset& outline, const Dataset& loaded) {
+  EXPECT_EQ(outline.name, loaded.name);
+  EXPECT_EQ(outline.classes, loaded.classes);
+  for (Split Dataset::* split : {&Dataset::train, &Dataset::validation, &Dataset::test}) {
+    EXPECT_EQ((outline.*split).size(), (loaded.*split).size());
+    EXPECT_EQ((outline.*split).images.sizes().slice(1), (loaded.train.images.sizes().slice(1)));
+  }
+}
+
+TEST(Registry, OutlinesADataSetAsItWouldBeLoaded) {
+  for (const DataOptions& options : {DataOptions{}, DataOptions{.train_limit = 101, .test_limit = 7, .validation = 0.1}}) {
+    const DatasetOutline outline = OutlineDataset(options);
+    EXPECT_FALSE(outline.as_published);
+    ExpectSameSizes(*outline.dataset, *LoadDataset(options));
+  }
+  EXPECT_EQ(OutlineDataset({.validation = 0}).dataset->validation.size(), 0);
+}
+
+TEST(Registry, OutlinesFilesThatAreMissingAsTheyWerePublished) {
+  const DatasetOutline cifar = OutlineDataset({.name = "cifar100", .path = "/nowhere", .train_limit = 49'000, .validation = 0.02});
+  EXPECT_TRUE(cifar.as_published);
+  EXPECT_EQ(cifar.dataset->train.size(), 48'020);
+  EXPECT_EQ(cifar.dataset->validation.size(), 980);
+  EXPECT_EQ(cifar.dataset->test.size(), 10'000);
+  EXPECT_EQ(cifar.dataset->train.images.sizes().slice(1), (std::vector<int64_t>{3, 32, 32}));
+  EXPECT_EQ(OutlineDataset({.name = "mnist", .path = "/nowhere", .validation = 0}).dataset->train.images.sizes(),
+            (std::vector<int64_t>{60'000, 1, 28, 28}));
+  EXPECT_THROW(OutlineDataset({.name = "tensors", .path = "/nowhere"}), DataError);
+  EXPECT_THROW(OutlineDataset({.name = "mnist", .path = "/nowhere", .train_limit = 0}), ConfigError);
+  EXPECT_THROW(OutlineDataset({.name = "mnist", .path = "/nowhere", .validation = 1}), ConfigError);
+}
+
 TEST(Registry, ALimitAboveTheSizeTakesAll) {
   const auto dataset = LoadDataset({.train_limit = 1000000, .test_limit = 1000000, .validation = 0});
   EXPECT_EQ(dataset->train.size(), kShapesTrain);

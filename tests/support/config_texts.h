@@ -85,6 +85,7 @@ strategy:
   optimizer_state: false
   start: 0.0
   stop: 1.0
+  budget: null
   schedule: constant
   delay_steps: 0
   correction: 1.0
@@ -92,6 +93,7 @@ strategy:
 comm:
   backend: auto
   timeout_s: 60.0
+  emulate: null
 evaluate:
   every_epochs: 1
   batch_size: 1000

@@ -30,7 +30,7 @@ TEST(Config, TheDefaultsOfEachStrategyAreThoseOfTheContract) {
     const size_t begin = yaml.find("strategy:\n") + 10;
     return std::regex_replace(yaml.substr(begin, yaml.find("comm:") - begin), std::regex("\n *"), " ");
   };
-  const std::string window = "start: 0.0 stop: 1.0 ";
+  const std::string window = "start: 0.0 stop: 1.0 budget: null ";
   EXPECT_EQ(strategy("independent"), "  name: independent ");
   EXPECT_EQ(strategy("papa"), "  name: papa alpha: 0.99 every_steps: 10 couple_lr: true buffers: true " + window);
   EXPECT_EQ(strategy("papa-all"), "  name: papa-all every_epochs: 5 renorm: repair align: none ");

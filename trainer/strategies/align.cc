@@ -16,7 +16,11 @@ MeanTraffic AlignTraffic(Align align, const RunShape& shape) {
   if (align == Align::kNone || shape.members == 1) return {};
   // A tree hands the weights to every rank but one.
   const double share = static_cast<double>(shape.members - 1) / shape.members;
-  return {.bytes = share * static_cast<double>(shape.num_parameters * int64_t{sizeof(float)}), .messages = share};
+  const double bytes = static_cast<double>(shape.num_parameters * int64_t{sizeof(float)});
+  return {.bytes = share * bytes,
+          .messages = share,
+          .calls = {{.kind = ExpectedCall::Kind::kRounds, .courses = {comm::BroadcastRounds(shape.members, /*root=*/0, bytes)}}},
+          .memory_bytes = bytes};
 }
 
 }  // namespace basin::trainer

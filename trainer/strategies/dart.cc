@@ -29,7 +29,7 @@ Forecast Dart::Predict() const {
   int64_t events = 0;
   for (int64_t completed = 1; completed <= shape_.total_epochs(); ++completed)
     events += ActsAfter(completed);
-  return Repeat(AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members) + AlignTraffic(align_, shape_),
+  return Repeat(AlignTraffic(align_, shape_) + AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members),
                 events);
 }
 

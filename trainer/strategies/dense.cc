@@ -67,20 +67,35 @@ torch::Tensor& DenseMean::Take(const MemberState& member, comm::Communicator& co
   return mean_.div_(comm.size());
 }
 
+MeanTraffic MeanTraffic::operator+(const MeanTraffic& other) const {
+  MeanTraffic sum{.bytes = bytes + other.bytes,
+                  .messages = messages + other.messages,
+                  .calls = calls,
+                  .memory_bytes = memory_bytes + other.memory_bytes};
+  sum.calls.insert(sum.calls.end(), other.calls.begin(), other.calls.end());
+  return sum;
+}
+
 MeanTraffic AllReduceTraffic(int64_t n, int64_t element_bytes, int members) {
   // Rank r, owner of s_r elements, sends (n - s_r) + (N - 1) s_r elements; summed over the ranks 2
   // (N - 1) n. Only ranks that own something are sent to or send a sum: min(n, N) owners, each
   // takes part in 2 (N - 1) messages.
   const double twice_peers = 2.0 * (members - 1), ranks = members;
-  return {.bytes = twice_peers * static_cast<double>(n * element_bytes) / ranks,
-          .messages = twice_peers * static_cast<double>(std::min<int64_t>(n, members)) / ranks};
+  const double vector_bytes = static_cast<double>(n * element_bytes);
+  return {.bytes = twice_peers * vector_bytes / ranks,
+          .messages = twice_peers * static_cast<double>(std::min<int64_t>(n, members)) / ranks,
+          .calls = {{.kind = ExpectedCall::Kind::kAllReduce, .bytes = vector_bytes}},
+          // The vector, and the shards of all ranks that its owner adds.
+          .memory_bytes = 2 * vector_bytes};
 }
 
 Forecast Repeat(const MeanTraffic& exchange, int64_t exchanges) {
   const double times = static_cast<double>(exchanges);
   return {.bytes_per_rank = times * exchange.bytes,
           .messages_per_rank = times * exchange.messages,
-          .exchanges = exchanges};
+          .exchanges = exchanges,
+          .calls = exchange.calls,
+          .memory_bytes = exchange.memory_bytes};
 }
 
 }  // namespace basin::trainer

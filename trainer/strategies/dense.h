@@ -43,9 +43,9 @@ class DenseMean {
 /// What one call sends: means over the ranks.
 struct MeanTraffic {
   double bytes = 0, messages = 0;
-  MeanTraffic operator+(const MeanTraffic& other) const {
-    return {.bytes = bytes + other.bytes, .messages = messages + other.messages};
-  }
+  std::vector<ExpectedCall> calls{};
+  double memory_bytes = 0;  ///< of its buffers
+  MeanTraffic operator+(const MeanTraffic& other) const;
 };
 /// AllReduceSum of n elements on the CPU backends (comm/communicator.h).
 MeanTraffic AllReduceTraffic(int64_t n, int64_t element_bytes, int members);

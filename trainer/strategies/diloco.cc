@@ -38,8 +38,9 @@ void Diloco::OuterStep(torch::Tensor mean) {
 }
 
 Forecast Diloco::Predict() const {
-  return Repeat(AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members),
-                times_.Count());
+  Forecast forecast = Repeat(AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members), times_.Count());
+  forecast.memory_bytes += static_cast<double>(2 * shape_.num_parameters) * sizeof(float);  // outer weights and momentum
+  return forecast;
 }
 
 std::vector<std::pair<std::string, torch::Tensor*>> Diloco::State() {

@@ -43,7 +43,16 @@ void Gossip::AfterStep(const StepInfo& step, MemberState& member,
 Forecast Gossip::Predict() const {
   const double movers = shape_.members / 2 * 2, ranks = shape_.members;
   const double bytes = static_cast<double>(NumCarried(shape_, Carry::kState)) * sizeof(float);
-  return Repeat({.bytes = bytes * movers / ranks, .messages = movers / ranks}, times_.Count());
+  comm::Round pairs;  // who meets whom changes, what it takes does not
+  for (int rank = 0; rank + 1 < shape_.members; rank += 2) {
+    pairs.push_back({rank, rank + 1, bytes});
+    pairs.push_back({rank + 1, rank, bytes});
+  }
+  return Repeat({.bytes = bytes * movers / ranks,
+                 .messages = movers / ranks,
+                 .calls = {{.kind = ExpectedCall::Kind::kRounds, .courses = {{pairs}}}},
+                 .memory_bytes = 2 * bytes},
+                times_.Count());
 }
 
 }  // namespace basin::trainer

@@ -27,7 +27,7 @@ void LocalSgd::AfterStep(const StepInfo& step, MemberState& member,
 Forecast LocalSgd::Predict() const {
   const int64_t events =
       every_step_.Count() - every_step_.Count(post_local_from_) + times_.Count(post_local_from_);
-  return Repeat(AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members) + AlignTraffic(align_, shape_),
+  return Repeat(AlignTraffic(align_, shape_) + AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members),
                 events);
 }
 

@@ -72,6 +72,23 @@ void Papa2::AfterEpoch(const EpochInfo& epoch, MemberState& member,
   MendAfter(options_.renorm, target, member);
 }
 
+std::vector<std::vector<comm::Round>> Papa2::Courses(double bytes) const {
+  std::vector<std::vector<comm::Round>> courses;
+  for (int64_t epoch = 0; epoch < shape_.total_epochs(); ++epoch) {
+    if (!MergesAfterEpoch(epoch, options_.every_epochs, shape_)) continue;
+    const std::vector<Parents> parents = DrawParents(shape_.seed, epoch, shape_.members);
+    comm::Round round;
+    for (int from = 0; from < shape_.members; ++from) {
+      for (int step = 1; step < shape_.members; ++step) {
+        const int to = (from + step) % shape_.members;
+        if (parents[to].Has(from)) round.push_back({from, to, bytes});
+      }
+    }
+    courses.push_back({round});
+  }
+  return courses;
+}
+
 Forecast Papa2::Predict() const {
   const int64_t merges = CountMerges(options_.every_epochs, shape_);
   if (shape_.members == 1) return {.exchanges = merges};
@@ -82,8 +99,13 @@ Forecast Papa2::Predict() const {
   const int64_t activations = NumActivations(options_.renorm, shape_);
   const double bytes = static_cast<double>(NumCarried(shape_, Carry::kState)) * sizeof(float) +
                        static_cast<double>(activations) * sizeof(double);
-  Forecast forecast =
-      Repeat(MeanTraffic{.bytes = vectors * bytes, .messages = vectors * (activations > 0 ? 2 : 1)} + AlignTraffic(options_.align, shape_), merges);
+  MeanTraffic merge{.bytes = vectors * bytes, .messages = vectors * (activations > 0 ? 2 : 1)};
+  const double state = static_cast<double>(NumCarried(shape_, Carry::kState)) * sizeof(float);
+  for (const double vector : {static_cast<double>(activations) * sizeof(double), state}) {
+    if (vector > 0) merge.calls.push_back({.kind = ExpectedCall::Kind::kRounds, .courses = Courses(vector)});
+  }
+  merge.memory_bytes = (2 + 2 * vectors) * state;  // packed and mean; for the children, from the parents
+  Forecast forecast = Repeat(AlignTraffic(options_.align, shape_) + merge, merges);
   forecast.bytes_stddev = bytes * std::sqrt(static_cast<double>(merges) * own * (1 - own) / ranks);
   return forecast;
 }

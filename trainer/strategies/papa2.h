@@ -26,6 +26,9 @@ class Papa2 final : public Strategy {
   Forecast Predict() const override;
 
  private:
+  /// The messages of each merge when every vector has so many bytes.
+  std::vector<std::vector<comm::Round>> Courses(double bytes) const;
+
   const Papa2Options options_;
   const RunShape shape_;
   torch::Tensor packed_;

@@ -26,8 +26,8 @@ void PapaAll::AfterEpoch(const EpochInfo& epoch, MemberState& member,
 
 Forecast PapaAll::Predict() const {
   const int64_t activations = NumActivations(options_.renorm, shape_);
-  return Repeat(AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members) +
-                    AllReduceTraffic(activations, sizeof(double), shape_.members) + AlignTraffic(options_.align, shape_),
+  return Repeat(AlignTraffic(options_.align, shape_) + AllReduceTraffic(activations, sizeof(double), shape_.members) +
+                    AllReduceTraffic(NumCarried(shape_, Carry::kState), sizeof(float), shape_.members),
                 CountMerges(options_.every_epochs, shape_));
 }
 

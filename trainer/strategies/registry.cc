@@ -1,9 +1,12 @@
 // The table of strategies: one row each.
+#include "base/error.h"
+#include "trainer/budget.h"
 #include "trainer/strategies/dart.h"
 #include "trainer/strategies/diloco.h"
 #include "trainer/strategies/gossip.h"
 #include "trainer/strategies/independent.h"
 #include "trainer/strategies/local_sgd.h"
+#include "trainer/strategies/paced.h"
 #include "trainer/strategies/papa.h"
 #include "trainer/strategies/papa2.h"
 #include "trainer/strategies/papa_all.h"
@@ -34,9 +37,19 @@ std::vector<std::string> Names(std::index_sequence<I...>) {
   return {std::string(StrategyName(StrategyOptions(std::in_place_index<I>)))...};
 }
 
+std::unique_ptr<Strategy> MakePaced(StrategyOptions options, const RunShape& shape) {
+  StepWindow& window = *WindowOf(options);
+  const Budget budget = *window.budget;
+  BASIN_CHECK(budget.by_clock(), StrategyName(options), " was given a budget in bytes that was not fitted");
+  window.budget.reset();
+  window.every_steps = 1;
+  return std::make_unique<Paced>(MakeStrategy(options, shape), budget, window, shape);
+}
+
 }  // namespace
 
 std::unique_ptr<Strategy> MakeStrategy(const StrategyOptions& options, const RunShape& shape) {
+  if (const StepWindow* window = WindowOf(options); window != nullptr && window->budget) return MakePaced(options, shape);
   const Table table{Row<Independent, IndependentOptions>{shape},
                     Row<Wash, WashOptions>{shape},
                     Row<Papa, PapaOptions>{shape},

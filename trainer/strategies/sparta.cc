@@ -42,7 +42,12 @@ Forecast Sparta::Predict() const {
                                       : AllReduceTraffic(1, value_bytes, members);
   const SelectionMoments chosen = MomentsOf(tensors_);
   Forecast forecast = Repeat({.bytes = element.bytes * chosen.mean,
-                              .messages = element.messages * ExpectedAtMost(tensors_, delayed ? 1 : members)},
+                              .messages = element.messages * ExpectedAtMost(tensors_, delayed ? 1 : members),
+                              .calls = {delayed ? ExpectedCall{.kind = ExpectedCall::Kind::kAllToAll, .bytes = element.bytes * chosen.mean}
+                                                : ExpectedCall{.kind = ExpectedCall::Kind::kAllReduce,
+                                                               .bytes = static_cast<double>(value_bytes) * chosen.mean}},
+                              // Values (the buffer grows by half), shards of their sum, coordinates.
+                              .memory_bytes = (1.5 * sizeof(float) + sizeof(float) + sizeof(int64_t)) * chosen.mean},
                              times_.Count());
   forecast.bytes_stddev =
       element.bytes * std::sqrt(chosen.variance * static_cast<double>(forecast.exchanges));

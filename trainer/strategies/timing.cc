@@ -19,17 +19,24 @@ StepTimes::StepTimes(const StepWindow& window, const RunShape& shape, Beat beat)
     : every_(window.every_steps),
       begin_(FirstStepAt(window.start, shape.total_steps)),
       end_(FirstStepAt(window.stop, shape.total_steps)),
-      beat_(beat) {
+      beat_(beat),
+      spread_(window.exchanges) {
   BASIN_CHECK(every_ >= 1, "every_steps is ", every_);
+  BASIN_CHECK(!spread_ || (0 <= *spread_ && *spread_ <= end_ - begin_), *spread_, " exchanges in steps ", begin_, " to ", end_);
+}
+
+int64_t StepTimes::Below(int64_t x) const {
+  const bool last = beat_ == Beat::kLast;
+  if (!spread_) return last ? x / every_ : (x + every_ - 1) / every_;
+  // As Bresenham draws a line: the k-th of K is at floor(k W / K), or ends the (k + 1)-th of K parts of the window. A run has at most
+  // 10^9 steps, so no product overflows.
+  const int64_t width = end_ - begin_, product = (x - begin_) * *spread_;
+  return last ? product / width : (product + width - 1) / width;
 }
 
 int64_t StepTimes::Count(int64_t from) const {
-  // Acting steps below x, were the window open at both ends.
-  const auto below = [this](int64_t x) {
-    return beat_ == Beat::kLast ? x / every_ : (x + every_ - 1) / every_;
-  };
   const int64_t begin = std::max(begin_, from);
-  return begin < end_ ? below(end_) - below(begin) : 0;
+  return begin < end_ ? Below(end_) - Below(begin) : 0;
 }
 
 bool MergesAfterEpoch(int64_t epoch, int64_t every_epochs, const RunShape& shape) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "trainer/strategy.h"
 
@@ -16,21 +17,24 @@ int64_t FirstStepAt(double share, int64_t total_steps);
 /// been taken, at (t + 1) mod every_steps = 0.
 enum class Beat { kFirst, kLast };
 
-/// A StepWindow laid over one run.
+/// A StepWindow laid over one run; its budget in seconds is not seen here.
 class StepTimes {
  public:
   StepTimes(const StepWindow& window, const RunShape& shape, Beat beat = Beat::kFirst);
 
   int64_t begin() const { return begin_; }  ///< first step of the window
   int64_t end() const { return end_; }      ///< one past the last
-  bool Acts(int64_t step) const { return begin_ <= step && step < end_ && OnBeat(step); }
+  bool Acts(int64_t step) const { return begin_ <= step && step < end_ && Count(step) > Count(step + 1); }
   /// Acting steps in all of the window, or in its steps from `from` on.
   int64_t Count(int64_t from = 0) const;
 
  private:
-  bool OnBeat(int64_t step) const { return (step + (beat_ == Beat::kLast ? 1 : 0)) % every_ == 0; }
+  /// Acting steps below x, were the window open at both ends; with `spread_`, x counts from the window's begin.
+  int64_t Below(int64_t x) const;
+
   int64_t every_, begin_, end_;
   Beat beat_;
+  std::optional<int64_t> spread_;  // so many, evenly
 };
 
 /// papa-all and papa-2 merge after epoch e (from 0) when e mod every_epochs = 0 and training goes

@@ -91,6 +91,12 @@ Forecast Wash::Predict() const {
     }
   }
   forecast.bytes_stddev = std::sqrt(variance);
+  if (forecast.exchanges > 0) {
+    const double sent = forecast.bytes_per_rank / static_cast<double>(forecast.exchanges);
+    forecast.calls = {{.kind = ExpectedCall::Kind::kAllToAll, .bytes = sent}};
+    // Two buffers that grow by half, and the coordinates of what is sent and received.
+    forecast.memory_bytes = 3 * sent + 2 * sizeof(int64_t) * sent / bytes_a_place;
+  }
   return forecast;
 }
 
