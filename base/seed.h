@@ -27,6 +27,7 @@ enum class Purpose : uint32_t {
   kDropout = 11,
   kMatchOrder = 12,  ///< in which order weight matching visits the layers (a: start, b: sweep) and many networks (a: round)
   kMatchImages = 13,  ///< the training images that alignment looks at (a: epoch)
+  kSketch = 14,  ///< signs of the random sums that estimate the consensus distance (a: step)
 };
 
 /// Names one stream. Counters that a purpose does not need stay 0.

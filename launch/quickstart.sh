@@ -42,6 +42,6 @@ if [ "$all" = yes ]; then
     --set strategy='{name: wash, p: 0.075, stop: 0.8}' --set population.init=different
 fi
 printf '\n'
-"$basin" report "${runs[@]}"
+"$basin" report "${runs[@]}" --out "$out/seed-$seed/comparison.html"
 printf '\nAll rows without "different" start from the same weights. The average is ONE network; the ensemble needs four.\n'
-printf 'Results: %s\n' "${runs[@]}"
+printf 'Results and page of the run: %s/report.html\n' "${runs[@]}"

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "report/progress.h"
+#include "report/result_tables.h"
 #include "report/table.h"
 
 namespace basin::launch {
@@ -24,10 +25,6 @@ std::string Nats(const Json& loss) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4f", loss.get<double>());
   return text;
-}
-
-void AddScore(report::Table& table, const std::string& what, const Json& score) {
-  if (score.is_object()) table.AddRow({what, Percent(score["test_accuracy"]), Nats(score["test_loss"])});
 }
 
 std::string Fixed(const Json& value, int digits) {
@@ -83,17 +80,7 @@ std::string AnnounceText(const trainer::RunConfig& config, const std::string& ba
 }
 
 std::string ResultText(const Json& result) {
-  report::Table table({"test", "accuracy %", "loss"});
-  for (const Json& member : result["member"]) AddScore(table, Text("member ", member["id"].get<int64_t>()), member);
-  AddScore(table, "mean member", result["mean_member"]);
-  AddScore(table, "ensemble (mean of logits)", result["ensemble"]);
-  const bool recalibrated = result["average"].value("recalibrated", false);
-  AddScore(table, recalibrated ? "average, batch norm recomputed" : "average", result["average"]);
-  if (recalibrated) AddScore(table, "average, batch norm as averaged", result["average_raw"]);
-  if (result["soup"].is_object()) {
-    AddScore(table, "greedy soup of " + result["soup"]["chosen"].dump(), result["soup"]);
-  }
-  std::string text = table.Render();
+  std::string text = report::ScoreTable(result).Render();
   if (!result["lmc"].empty()) text += '\n' + BarriersText(result["lmc"]);
   return text + '\n' + LostText(result) + BytesLine(result);
 }
@@ -115,13 +102,7 @@ std::string ScoresText(const Json& report) {
 }
 
 std::string BarriersText(const Json& entries) {
-  report::Table table({"pair", "split", "network", "B1 max-mean", "B2 linear", "B3 midpoint"});
-  for (const Json& entry : entries) {
-    table.AddRow({Text(entry["a"].get<int64_t>(), "-", entry["b"].get<int64_t>()), entry["split"].get<std::string>(),
-                  entry["renorm"] == "reset" ? "statistics recomputed" : entry["renorm"] == "none" ? "as it is" : entry["renorm"].get<std::string>(), Nats(entry["barrier_max_mean"]),
-                  Nats(entry["barrier_linear"]), Nats(entry["barrier_mid"])});
-  }
-  return "barriers of the test or training loss on the line between two members (nats)\n" + table.Render();
+  return "barriers of the test or training loss on the line between two members (nats)\n" + report::BarrierTable(entries).Render();
 }
 
 }  // namespace basin::launch

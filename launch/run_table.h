@@ -5,23 +5,19 @@
 #include <vector>
 
 #include "base/json.h"
+#include "report/comparison.h"
 
 namespace basin::launch {
 
-/// The figures of one finished run that people compare. Fractions, nats, bytes, seconds.
-struct RunRow {
-  std::string name;
-  std::vector<base::Json> results;  ///< content of result.json: one, or one a seed
-};
-
-/// `path` is a run directory (holds result.json) or a folder of run directories (seeds of one setting). DataError otherwise.
-RunRow ReadRow(const std::filesystem::path& path);
+/// `path` is a run directory (holds result.json) or a folder of run directories (seeds of one setting). Its family is the
+/// strategy. DataError otherwise.
+report::Setting ReadRow(const std::filesystem::path& path);
 
 /// Rows: strategy, members, accuracy of mean member, ensemble, average with and without recomputed statistics, soup, worst barrier
 /// (definition B2 `barrier_linear`, on test, statistics recomputed), bytes and messages a rank, seconds. Groups: mean +- sample
 /// standard deviation over the seeds.
-std::string RunsText(const std::vector<RunRow>& rows, bool markdown);
+std::string RunsText(const std::vector<report::Setting>& rows, bool markdown);
 /// The same figures as numbers: [{"name", "runs", "mean_member": {"mean", "sd"}, ...}].
-base::Json RunsJson(const std::vector<RunRow>& rows);
+base::Json RunsJson(const std::vector<report::Setting>& rows);
 
 }  // namespace basin::launch

@@ -5,11 +5,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "launch/commands.h"
 #include "launch/interrupt.h"
 #include "launch/results.h"
 #include "launch/terminal.h"
 #include "report/progress.h"
+#include "report/run_page.h"
 #include "trainer/run.h"
 
 namespace basin::launch {
@@ -24,7 +26,7 @@ constexpr const char* kAbout =
     "Train a population: N members that exchange weights by the configured strategy; then measure the members, their\n"
     "ensemble, their average and the straight lines between them.\n\n"
     "Alone, the members are threads of this process; under mpirun -n R each process trains one of R members, or several of more.\n"
-    "The weights are the same bits either way. Results go to the run directory (result.json, members/, average.safetensors, lmc.csv, ...).\n\n"
+    "The weights are the same bits either way. Results go to the run directory (result.json, members/, average.safetensors, report.html, ...).\n\n"
     "  basin train configs/quickstart.yaml\n"
     "  mpirun -n 4 basin train configs/quickstart.yaml --set strategy.p=0.01 --run-dir runs/p01";
 
@@ -46,15 +48,30 @@ std::vector<report::MemberProgress> PopulationOf(const coordinator::Status& stat
   return population;
 }
 
+/// Writes the run's page and says where; empty when that failed. Without the page the results are whole, so the run has not failed.
+std::string WriteReport(const std::filesystem::path& run_dir) {
+  const std::filesystem::path page = run_dir / "report.html";
+  try {
+    report::WriteRunPage(run_dir, page);
+    return "report: " + page.string();
+  } catch (const DataError& failure) {
+    base::LogWarning(Text("there is no report.html: ", failure.what(), "; basin report ", run_dir.string(),
+                          " --out FILE.html makes it anew"));
+    return {};
+  }
+}
+
 int Train(const TrainArguments& arguments, const CommonOptions& common) {
   const base::SystemClock clock;
   std::unique_ptr<report::Progress> progress;
   int64_t members = 1;
+  bool html = false;  // of a run that is finished already, the page is there
   trainer::RunRequest request{.config_file = arguments.config, .overrides = common.set, .resume = arguments.resume};
   const std::optional<Terminal> terminal = FindTerminal();
   request.watches = terminal.has_value();
   if (!arguments.run_dir.empty()) request.run_dir = arguments.run_dir;
   request.announce = [&](const trainer::RunConfig& config, const std::string& backend) {
+    html = config.report.html;
     if (!ShowProgress(config, common.quiet)) return;
     std::cerr << AnnounceText(config, backend) << '\n';
     progress = std::make_unique<report::Progress>(
@@ -73,10 +90,12 @@ int Train(const TrainArguments& arguments, const CommonOptions& common) {
   };
   request.report = [&](const trainer::RunOutcome& outcome) {
     if (outcome.already_finished) std::cerr << outcome.run_dir.string() << ": this run is finished\n";
+    const std::string report = html ? WriteReport(outcome.run_dir) : "";
     if (common.json) {
       std::cout << outcome.result.dump(2) << std::endl;
     } else if (!common.quiet) {
       std::cout << ResultText(outcome.result) << "\nrun directory: " << outcome.run_dir.string() << std::endl;
+      if (!report.empty()) std::cout << report << std::endl;
     }
   };
   return trainer::TrainPopulation(request, WatchInterrupts());

@@ -1,4 +1,4 @@
-// What every picture is drawn with: a sheet, axes, colours. For report/plot alone.
+// What every picture is drawn with: a sheet, axes, colours. For report/ alone.
 #pragma once
 
 #include <string>

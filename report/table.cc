@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "report/svg.h"
 
 namespace basin::report {
 namespace {
@@ -16,7 +17,7 @@ size_t CodePoints(std::string_view text) {
 
 bool IsFiller(std::string_view cell) { return cell.empty() || cell == "-"; }
 
-/// A number, alone or with a short unit behind it.
+/// A number, alone, with a short unit or with a standard deviation behind it.
 bool IsNumber(std::string_view cell) {
   constexpr size_t kLongestUnit = 6;  // " MB", " ms", "%"
   if (!cell.empty() && cell.front() == '+') cell.remove_prefix(1);
@@ -24,6 +25,9 @@ bool IsNumber(std::string_view cell) {
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
   if (error != std::errc()) return false;
   const std::string_view unit(end, static_cast<size_t>(cell.data() + cell.size() - end));
+  for (const std::string_view between : {" +- ", " \u00b1 "}) {
+    if (unit.starts_with(between)) return IsNumber(unit.substr(between.size()));
+  }
   return unit.empty() || unit == "%" || (unit.front() == ' ' && unit.size() <= kLongestUnit);
 }
 
@@ -32,7 +36,7 @@ std::string Padded(const std::string& cell, size_t width, bool right) {
   return right ? blanks + cell : cell + blanks;
 }
 
-std::string Escaped(const std::string& cell) {
+std::string WithoutBars(const std::string& cell) {
   std::string escaped;
   for (const char c : cell) {
     if (c == '|') escaped += '\\';
@@ -75,16 +79,29 @@ std::string Table::Render() const {
 std::string Table::RenderMarkdown() const {
   std::string text = "|", rule = "|";
   for (size_t column = 0; column < headers_.size(); ++column) {
-    text += " " + Escaped(headers_[column]) + " |";
+    text += " " + WithoutBars(headers_[column]) + " |";
     rule += IsNumeric(column) ? " ---: |" : " --- |";
   }
   text += "\n" + rule + "\n";
   for (const auto& row : rows_) {
     text += "|";
-    for (const std::string& cell : row) text += " " + Escaped(cell) + " |";
+    for (const std::string& cell : row) text += " " + WithoutBars(cell) + " |";
     text += "\n";
   }
   return text;
+}
+
+std::string Table::RenderHtml() const {
+  const auto line = [&](const char* tag, const std::vector<std::string>& cells) {
+    std::string text = "<tr>";
+    for (size_t column = 0; column < cells.size(); ++column) {
+      text += std::string("<") + tag + (IsNumeric(column) ? " class=\"number\">" : ">") + Escaped(cells[column]) + "</" + tag + '>';
+    }
+    return text + "</tr>\n";
+  };
+  std::string text = "<table>\n<thead>" + line("th", headers_) + "</thead>\n<tbody>\n";
+  for (const auto& row : rows_) text += line("td", row);
+  return text + "</tbody>\n</table>\n";
 }
 
 bool Table::IsNumeric(size_t column) const {

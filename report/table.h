@@ -1,4 +1,4 @@
-// Small tables for terminals and Markdown files.
+// Small tables for terminals, Markdown files and HTML pages.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace basin::report {
 
-/// Cells are text. A column whose cells are all numbers ("0.31", "89.1 %", "1.3 MB"; "" and "-" fit anywhere) stands to
+/// Cells are text. A column whose cells are all numbers ("0.31", "89.1 %", "1.3 MB", "92.6 +- 0.3"; "" and "-" fit anywhere) stands to
 /// the right, any other to the left. Drawn with ASCII characters alone; UTF-8 in the cells counts by code points.
 class Table {
  public:
@@ -19,6 +19,8 @@ class Table {
   std::string Render() const;
   /// A GitHub-flavoured table; '|' in cells is escaped.
   std::string RenderMarkdown() const;
+  /// <table>; cells of numeric columns have the class "number".
+  std::string RenderHtml() const;
 
  private:
   bool IsNumeric(size_t column) const;

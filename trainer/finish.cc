@@ -1,5 +1,7 @@
 #include "trainer/finish.h"
 
+#include <unistd.h>
+
 #include <cmath>
 
 #include "base/files.h"
@@ -7,11 +9,14 @@
 #include "merge/average.h"
 #include "merge/soup.h"
 #include "trainer/budget.h"
+#include "report/figures.h"
+#include "report/tensorboard.h"
 #include "trainer/coordinated_finish.h"
 #include "trainer/lmc.h"
 #include "trainer/lost_members.h"
 #include "trainer/member_scores.h"
 #include "trainer/population.h"
+#include "trainer/versions.h"
 
 namespace basin::trainer {
 namespace {
@@ -62,6 +67,7 @@ class Finisher {
     if (comm_.rank() != 0) return nullptr;
     if (!input_.lost.empty()) AddLost();
     base::WriteJson(input_.run_dir / "result.json", result_);
+    if (context_.config.report.tensorboard) ShowInTensorBoard();
     return result_;
   }
 
@@ -107,10 +113,17 @@ class Finisher {
     MemberScores scores = ScoreMembers(member_, ids_, lost_, bench_, *scratch_, comm_);
     result_ = {{"format", 1},
                {"config_hash", ConfigHash(context_.config)},
+               {"name", context_.config.name},
                {"seed", context_.config.seed},
                {"members", context_.config.population.members},
                {"strategy", StrategyName(context_.config.strategy)},
+               {"model", context_.config.model.name},
+               {"data",
+                {{"name", context_.config.data.name},
+                 {"train", context_.dataset.train.size()},
+                 {"test", context_.dataset.test.size()}}},
                {"backend", comm_.name()},
+               {"versions", AsJson(ReadVersions())},
                {"steps", input_.steps},
                {"member", std::move(scores.members)},
                {"mean_member", AsJson(scores.mean)},
@@ -190,6 +203,17 @@ class Finisher {
     const double norm = merge::DistanceSquared(mean, zero);
     result_["distance"] = {{"consensus_squared", consensus},
                            {"relative_spread", norm == 0 ? 0.0 : std::sqrt(consensus / norm)}};
+  }
+
+  /// The population's curves end in what they were worth.
+  void ShowInTensorBoard() const {
+    const double now = base::UnixSeconds();
+    report::EventWriter events(input_.run_dir / report::EventFileName(now, "basin.result", getpid()), now);
+    const report::RunFigures figures = report::FiguresOf(result_);
+    for (const report::FigureColumn& column : report::FigureColumns()) {
+      const auto& value = figures.*column.field;
+      if (value) events.Scalar(std::string("result/") + column.key, input_.steps, now, static_cast<float>(*value));
+    }
   }
 
   void AddLedger(double evaluate) {

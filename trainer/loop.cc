@@ -6,7 +6,9 @@
 #include "merge/renormalise.h"
 #include "models/layers.h"
 #include "trainer/checkpoint_state.h"
+#include "trainer/consensus.h"
 #include "trainer/measurements.h"
+#include "trainer/population.h"
 #include "trainer/schedule.h"
 
 namespace basin::trainer {
@@ -27,7 +29,8 @@ class Loop {
         member_(member),
         strategy_(strategy),
         counting_(counting),
-        metrics_(context.metrics, member.id(), context.clock, OpenEvents(context.event_folder), at.records),
+        metrics_(context.metrics, member.id(), context.clock,
+                 {OpenEvents(context.member_events), OpenEvents(context.run_events)}, at.records),
         total_steps_(TotalSteps(context.config, context.dataset)),
         steps_per_epoch_(StepsPerEpoch(context.config, context.dataset)),
         at_(at),
@@ -120,7 +123,22 @@ class Loop {
     const Bench bench{context_.dataset, context_.config.evaluate, member_.params().values().device(), context_.config.seed};
     const Score score = Evaluate(member_.model(), bench, context_.dataset.test);
     metrics_.Record("eval", step_, epoch(), {{"split", "test"}, {"loss", score.loss}, {"accuracy", score.accuracy}});
+    if (!alone() && context_.comm.size() > 1) ComparePopulation(score);
     at_.times.evaluate += watch.Seconds();
+  }
+
+  /// Collective; not the strategy's, so not in the ledger.
+  void ComparePopulation(const Score& own) {
+    std::vector<double> row = Sketch(member_.params().values(), context_.config.seed, step_);
+    row.insert(row.end(), {own.loss, own.accuracy});
+    const torch::Tensor rows = GatherDoubles(row, context_.comm);
+    if (context_.comm.rank() != 0) return;
+    const torch::Tensor mean = rows.mean(0);
+    metrics_.Record("population", step_, epoch(),
+                    {{"members", context_.comm.size()},
+                     {"mean_loss", mean[kSketchSums].item<double>()},
+                     {"mean_accuracy", mean[kSketchSums + 1].item<double>()},
+                     {"consensus_squared", ConsensusSquared(rows.narrow(1, 0, kSketchSums))}});
   }
 
   void Report() {

@@ -47,7 +47,8 @@ struct RankContext {
   Control* control = nullptr;  ///< null: no coordinator
   Faults* faults = nullptr;    ///< null: none on purpose
   Trace* trace = nullptr;      ///< null: not asked for
-  std::filesystem::path event_folder{};  ///< where this rank's TensorBoard records go; empty: nowhere
+  std::filesystem::path member_events{};  ///< the folder of this member's TensorBoard records; empty: none are written
+  std::filesystem::path run_events{};     ///< of the population's, on the rank that writes them; empty elsewhere
   std::function<void(const LoopStatus&)> show{};  ///< empty on ranks that show nothing
 
   /// An operation begins, with `step` steps taken: the coordinator and the trace are told.

@@ -39,8 +39,7 @@ void MetricsFile::Sync() {
   }
 }
 
-MetricsWriter::MetricsWriter(MetricsFile* file, int64_t member, const base::Clock& clock,
-                             std::unique_ptr<report::EventWriter> events, int64_t records)
+MetricsWriter::MetricsWriter(MetricsFile* file, int64_t member, const base::Clock& clock, EventWriters events, int64_t records)
     : file_(file),
       member_(member),
       clock_(clock),
@@ -87,10 +86,12 @@ void MetricsWriter::Add(Pending pending) {
 }
 
 void MetricsWriter::ShowInTensorBoard(const base::Json& record) {
+  report::EventWriter* events = record["kind"] == "population" ? events_.run.get() : events_.member.get();
+  if (events == nullptr) return;
   // Every number of a step, an evaluation or an exchange that is not its place in the run: "step/loss", "eval/accuracy", ...
   for (const auto& [key, value] : record.items()) {
     if (!value.is_number() || key == "time" || key == "step" || key == "epoch" || key == "member") continue;
-    events_->Scalar(record["kind"].get<std::string>() + '/' + key, record["step"].get<int64_t>(), record["time"].get<double>(),
+    events->Scalar(record["kind"].get<std::string>() + '/' + key, record["step"].get<int64_t>(), record["time"].get<double>(),
                     value.get<float>());
   }
 }
@@ -104,7 +105,7 @@ void MetricsWriter::Flush() {
       pending.record["loss"] = std::isfinite(last_loss_) ? base::Json(last_loss_) : base::Json(nullptr);
     }
     lines += pending.record.dump() + '\n';
-    if (events_) ShowInTensorBoard(pending.record);
+    ShowInTensorBoard(pending.record);
   }
   pending_.clear();
   if (file_ != nullptr && !lines.empty()) file_->Append(lines);

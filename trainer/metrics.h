@@ -34,19 +34,23 @@ class MetricsFile {
   std::mutex mutex_;
 };
 
+/// Where TensorBoard finds a rank's scalars; both may be null.
+struct EventWriters {
+  std::unique_ptr<report::EventWriter> member;  ///< of the rank's member
+  std::unique_ptr<report::EventWriter> run;     ///< of the population ("population" records), on the rank that tells of it
+};
+
 /// The records of one member, collected and written at least once a second.
 class MetricsWriter {
  public:
-  /// `file` may be null: records are dropped. `events` may be null: nothing for TensorBoard. `records`: that a resumed run has
-  /// written before.
-  MetricsWriter(MetricsFile* file, int64_t member, const base::Clock& clock,
-                std::unique_ptr<report::EventWriter> events = nullptr, int64_t records = 0);
+  /// `file` may be null: records are dropped. `records`: that a resumed run has written before.
+  MetricsWriter(MetricsFile* file, int64_t member, const base::Clock& clock, EventWriters events = {}, int64_t records = 0);
   ~MetricsWriter();
 
   /// `loss`: scalar on any device; read when the records are flushed, so that a GPU is not waited for at every step.
   void Step(int64_t step, int64_t epoch, double lr, const torch::Tensor& loss);
   void Exchange(int64_t step, int64_t epoch, const comm::Ledger& before, const comm::Ledger& after);
-  /// Any other kind: "epoch", "eval", "event". `fields` follow kind, time, step, epoch, member.
+  /// Any other kind: "epoch", "eval", "population", "event". `fields` follow kind, time, step, epoch, member.
   void Record(const std::string& kind, int64_t step, int64_t epoch, const base::Json& fields);
   /// Also reads the pending losses.
   void Flush();
@@ -68,7 +72,7 @@ class MetricsWriter {
   MetricsFile* file_;
   int64_t member_;
   const base::Clock& clock_;
-  std::unique_ptr<report::EventWriter> events_;
+  EventWriters events_;
   double last_flush_;
   std::vector<Pending> pending_;
   double last_loss_ = 0;

@@ -116,7 +116,8 @@ class Runner {
                               .control = control_.get(),
                               .faults = plan_.config.faults.empty() ? nullptr : &faults_,
                               .trace = plan_.config.report.trace ? &trace_ : nullptr,
-                              .event_folder = EventFolder(),
+                              .member_events = EventFolder(Text("member-", member_.id())),
+                              .run_events = group_->comm.rank() == 0 ? EventFolder("") : "",
                               .show = group_->comm.rank() == 0 ? plan_.show : nullptr};
     CheckpointPlan checkpoints{.run_dir = plan_.run_dir,
                                .total_steps = shape_.total_steps,
@@ -192,7 +193,7 @@ class Runner {
   }
 
   void RecordLoss(const NewGroup& left) {
-    MetricsWriter metrics(plan_.metrics.get(), member_.id(), clock_, nullptr, at_.records);
+    MetricsWriter metrics(plan_.metrics.get(), member_.id(), clock_, {}, at_.records);
     const int64_t epoch = left.step / shape_.steps_per_epoch;
     metrics.Record("event", left.step, epoch, {{"event", "lost"}, {"members", left.members}, {"lost", lost_}});
     metrics.Flush();
@@ -209,10 +210,9 @@ class Runner {
     }
   }
 
-  /// TensorBoard shows a folder as a curve: member 0's is the run directory, the others have one each inside.
-  std::filesystem::path EventFolder() const {
-    if (!plan_.config.report.tensorboard) return {};
-    return member_.id() == 0 ? plan_.run_dir : plan_.run_dir / Text("member-", member_.id());
+  /// TensorBoard shows a folder as a curve: the run directory is the population's, each member has one inside.
+  std::filesystem::path EventFolder(const std::string& inside) const {
+    return plan_.config.report.tensorboard ? plan_.run_dir / inside : std::filesystem::path();
   }
 
   const base::SystemClock clock_{};

@@ -55,6 +55,17 @@ TEST(EventWriter, WritesTheGoldenBytes) {
   EXPECT_EQ(crc, MaskCrc(Crc32c(kLossEvent)));
 }
 
+TEST(EventWriter, WritesTheBytesThatTensorBoardsOwnWriterWrites) {
+  // The same events as tests/golden/tensorboard_events.py.
+  const base::TemporaryFolder folder;
+  EventWriter writer(folder.path() / "events", 1700000000.0);
+  writer.Scalar("step/loss", 1, 1700000000.25, 0.5F);
+  writer.Scalar("eval/accuracy", 300, 1700000001.5, 0.9265F);
+  writer.Scalar(std::string(200, 't'), int64_t{1} << 40, 1700000002.75, -1e-30F);
+  writer.Scalar("step/lr", 7, 1700000003.0, 3.4e38F);
+  EXPECT_EQ(base::ReadFile(writer.path()), base::ReadFile(std::filesystem::path(BASIN_SOURCE_DIR) / "tests/golden/events.tfevents"));
+}
+
 TEST(EventWriter, WritesLongTagsAndLargeStepsAsVarints) {
   const base::TemporaryFolder folder;
   EventWriter writer(folder.path() / "events", 0);

@@ -47,6 +47,21 @@ TEST(Metrics, ReachTheFileWithinASecond) {
   EXPECT_EQ(Lines(folder.path() / "metrics.jsonl").size(), 2u);
 }
 
+TEST(Metrics, TensorBoardGetsTheMembersRecordsInItsFolderAndThePopulationsInTheRuns) {
+  const base::TemporaryFolder folder;
+  const auto member = folder.path() / "member-0" / "events", run = folder.path() / "events";
+  base::ManualClock clock;
+  {
+    MetricsWriter writer(nullptr, 0, clock, {std::make_unique<report::EventWriter>(member, 0), std::make_unique<report::EventWriter>(run, 0)});
+    writer.Step(0, 0, 0.1, torch::tensor(1.0f));
+    writer.Record("population", 0, 0, {{"consensus_squared", 2.0}});
+  }
+  EXPECT_NE(base::ReadFile(member).find("step/loss"), std::string::npos);
+  EXPECT_EQ(base::ReadFile(member).find("population"), std::string::npos);
+  EXPECT_NE(base::ReadFile(run).find("population/consensus_squared"), std::string::npos);
+  EXPECT_EQ(base::ReadFile(run).find("step/loss"), std::string::npos);
+}
+
 TEST(Metrics, ADivergedLossIsNullAndTheLineStaysValidJson) {
   const base::TemporaryFolder folder;
   MetricsFile file(folder.path() / "metrics.jsonl");
