@@ -37,8 +37,10 @@ void AddMatch(CLI::App& app, Action& action);
 void AddLmc(CLI::App& app, Action& action);
 void AddAnalyze(CLI::App& app, Action& action);
 void AddPrune(CLI::App& app, Action& action);
+void AddExport(CLI::App& app, Action& action);
 void AddInspect(CLI::App& app, Action& action);
 void AddReport(CLI::App& app, Action& action);
 void AddStatus(CLI::App& app, Action& action);
+void AddSweep(CLI::App& app, Action& action);
 
 }  // namespace basin::launch

@@ -4,10 +4,11 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <iomanip>
 #include <optional>
 
 #include "base/error.h"
-#include "report/table.h"
+#include "report/statistics.h"
 
 namespace basin::launch {
 namespace {
@@ -59,27 +60,17 @@ const std::vector<Column>& Columns() {
   return columns;
 }
 
-struct Statistic {
-  double mean = 0, sd = 0;
-  size_t count = 0;
-};
+using report::Summary;
 
-Statistic Summarise(const RunRow& row, const Column& column) {
-  Statistic statistic;
+Summary Summarise(const RunRow& row, const Column& column) {
   std::vector<double> values;
   for (const Json& result : row.results) {
     if (const auto value = column.read(result)) values.push_back(*value);
   }
-  statistic.count = values.size();
-  if (values.empty()) return statistic;
-  for (const double value : values) statistic.mean += value / static_cast<double>(values.size());
-  double squares = 0;
-  for (const double value : values) squares += (value - statistic.mean) * (value - statistic.mean);
-  if (values.size() > 1) statistic.sd = std::sqrt(squares / static_cast<double>(values.size() - 1));
-  return statistic;
+  return report::Summarise(values);
 }
 
-std::string Cell(const Statistic& statistic, const Column& column) {
+std::string Cell(const Summary& statistic, const Column& column) {
   if (statistic.count == 0) return "-";
   char text[64];
   if (statistic.count == 1) {
@@ -114,7 +105,7 @@ RunRow ReadRow(const std::filesystem::path& path) {
   return row;
 }
 
-std::string RunsText(const std::vector<RunRow>& rows, bool markdown) {
+report::Table RunsTable(const std::vector<RunRow>& rows) {
   const bool groups = std::any_of(rows.begin(), rows.end(), [](const RunRow& row) { return row.results.size() > 1; });
   std::vector<std::string> headers{"run"};
   if (groups) headers.push_back("seeds");
@@ -126,7 +117,27 @@ std::string RunsText(const std::vector<RunRow>& rows, bool markdown) {
     for (const Column& column : Columns()) cells.push_back(Cell(Summarise(row, column), column));
     table.AddRow(cells);
   }
+  return table;
+}
+
+std::string RunsText(const std::vector<RunRow>& rows, bool markdown) {
+  const report::Table table = RunsTable(rows);
   return markdown ? table.RenderMarkdown() : table.Render();
+}
+
+std::string RunsCsv(const std::vector<RunRow>& rows) {
+  std::string csv = "name,runs";
+  for (const Column& column : Columns()) csv += Text(",", column.key, "_mean,", column.key, "_sd");
+  csv += '\n';
+  for (const RunRow& row : rows) {
+    csv += Text(row.name, ",", row.results.size());
+    for (const Column& column : Columns()) {
+      const Summary statistic = Summarise(row, column);
+      csv += statistic.count == 0 ? ",," : Text(std::setprecision(17), ",", statistic.mean, ",", statistic.sd);
+    }
+    csv += '\n';
+  }
+  return csv;
 }
 
 Json RunsJson(const std::vector<RunRow>& rows) {
@@ -134,7 +145,7 @@ Json RunsJson(const std::vector<RunRow>& rows) {
   for (const RunRow& row : rows) {
     Json entry{{"name", row.name}, {"runs", row.results.size()}};
     for (const Column& column : Columns()) {
-      const Statistic statistic = Summarise(row, column);
+      const Summary statistic = Summarise(row, column);
       entry[column.key] = statistic.count == 0 ? Json(nullptr) : Json{{"mean", statistic.mean}, {"sd", statistic.sd}};
     }
     list.push_back(std::move(entry));

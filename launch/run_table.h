@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "report/table.h"
 
 namespace basin::launch {
 
@@ -20,8 +21,11 @@ RunRow ReadRow(const std::filesystem::path& path);
 /// Rows: strategy, members, accuracy of mean member, ensemble, average with and without recomputed statistics, soup, worst barrier
 /// (definition B2 `barrier_linear`, on test, statistics recomputed), bytes and messages a rank, seconds. Groups: mean +- sample
 /// standard deviation over the seeds.
+report::Table RunsTable(const std::vector<RunRow>& rows);
 std::string RunsText(const std::vector<RunRow>& rows, bool markdown);
 /// The same figures as numbers: [{"name", "runs", "mean_member": {"mean", "sd"}, ...}].
 base::Json RunsJson(const std::vector<RunRow>& rows);
+/// The same again, a row a line: name, runs, then mean and standard deviation of each figure; empty where there is none. Names hold no comma.
+std::string RunsCsv(const std::vector<RunRow>& rows);
 
 }  // namespace basin::launch

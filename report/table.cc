@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "report/svg.h"
 
 namespace basin::report {
 namespace {
@@ -32,7 +33,7 @@ std::string Padded(const std::string& cell, size_t width, bool right) {
   return right ? blanks + cell : cell + blanks;
 }
 
-std::string Escaped(const std::string& cell) {
+std::string PipesEscaped(const std::string& cell) {
   std::string escaped;
   for (const char c : cell) {
     if (c == '|') escaped += '\\';
@@ -75,16 +76,30 @@ std::string Table::Render() const {
 std::string Table::RenderMarkdown() const {
   std::string text = "|", rule = "|";
   for (size_t column = 0; column < headers_.size(); ++column) {
-    text += " " + Escaped(headers_[column]) + " |";
+    text += " " + PipesEscaped(headers_[column]) + " |";
     rule += IsNumeric(column) ? " ---: |" : " --- |";
   }
   text += "\n" + rule + "\n";
   for (const auto& row : rows_) {
     text += "|";
-    for (const std::string& cell : row) text += " " + Escaped(cell) + " |";
+    for (const std::string& cell : row) text += " " + PipesEscaped(cell) + " |";
     text += "\n";
   }
   return text;
+}
+
+std::string Table::RenderHtml() const {
+  std::vector<std::string> open(headers_.size());
+  for (size_t column = 0; column < headers_.size(); ++column) open[column] = IsNumeric(column) ? " class=\"number\">" : ">";
+  std::string html = "<table>\n<thead><tr>";
+  for (size_t column = 0; column < headers_.size(); ++column) html += "<th" + open[column] + Escaped(headers_[column]) + "</th>";
+  html += "</tr></thead>\n<tbody>\n";
+  for (const auto& row : rows_) {
+    html += "<tr>";
+    for (size_t column = 0; column < row.size(); ++column) html += "<td" + open[column] + Escaped(row[column]) + "</td>";
+    html += "</tr>\n";
+  }
+  return html + "</tbody>\n</table>\n";
 }
 
 bool Table::IsNumeric(size_t column) const {

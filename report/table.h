@@ -19,6 +19,8 @@ class Table {
   std::string Render() const;
   /// A GitHub-flavoured table; '|' in cells is escaped.
   std::string RenderMarkdown() const;
+  /// A <table>; cells of columns of numbers have the class "number".
+  std::string RenderHtml() const;
 
  private:
   bool IsNumeric(size_t column) const;

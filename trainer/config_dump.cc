@@ -38,18 +38,6 @@ std::string Quote(const std::string& text) {
 
 std::string Word(const std::string& text) { return IsPlainWord(text) ? text : Quote(text); }
 
-std::string OneLine(const Yaml& value) {
-  if (value.IsNull()) return "null";
-  if (value.IsScalar()) return value.quoted ? Quote(value.text) : value.text;
-  std::string out;
-  for (size_t i = 0; i < value.items.size(); ++i) {
-    out += out.empty() ? "" : ", ";
-    if (value.IsMap()) out += Word(value.keys[i]) + ": ";
-    out += OneLine(value.items[i]);
-  }
-  return value.IsMap() ? "{" + out + "}" : "[" + out + "]";
-}
-
 void DumpEntry(const std::string& key, const Yaml& value, const std::string& indent, std::string& out) {
   out += indent + Word(key) + ":";
   if (value.IsMap() && indent.empty() && !value.items.empty()) {
@@ -69,6 +57,18 @@ Yaml Yaml::String(const std::string& text) {
   Yaml value = Plain(text);
   value.quoted = !IsPlainWord(text);
   return value;
+}
+
+std::string OneLine(const Yaml& value) {
+  if (value.IsNull()) return "null";
+  if (value.IsScalar()) return value.quoted ? Quote(value.text) : value.text;
+  std::string out;
+  for (size_t i = 0; i < value.items.size(); ++i) {
+    out += out.empty() ? "" : ", ";
+    if (value.IsMap()) out += Word(value.keys[i]) + ": ";
+    out += OneLine(value.items[i]);
+  }
+  return value.IsMap() ? "{" + out + "}" : "[" + out + "]";
 }
 
 std::string DumpYaml(const Yaml& root) {
