@@ -38,8 +38,10 @@ void AddLmc(CLI::App& app, Action& action);
 void AddAnalyze(CLI::App& app, Action& action);
 void AddPlan(CLI::App& app, Action& action);
 void AddPrune(CLI::App& app, Action& action);
+void AddExport(CLI::App& app, Action& action);
 void AddInspect(CLI::App& app, Action& action);
 void AddReport(CLI::App& app, Action& action);
 void AddStatus(CLI::App& app, Action& action);
+void AddSweep(CLI::App& app, Action& action);
 
 }  // namespace basin::launch

@@ -37,8 +37,8 @@ int Dispatch(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", VersionText);
   Action action;
-  for (const auto add : {AddTrain, AddCheck, AddEval, AddMerge, AddMatch, AddLmc, AddAnalyze, AddPlan, AddPrune, AddInspect, AddReport,
-                         AddStatus}) {
+  for (const auto add : {AddTrain, AddCheck, AddPlan, AddSweep, AddEval, AddMerge, AddMatch, AddLmc, AddAnalyze, AddPrune, AddInspect,
+                         AddExport, AddReport, AddStatus}) {
     add(app, action);
   }
   if (argc > 1) RefuseUnknownCommand(app, argv[1]);

@@ -1,6 +1,7 @@
 #include "launch/run_table.h"
 
 #include <algorithm>
+#include <iomanip>
 
 #include "base/error.h"
 #include "report/lookup.h"
@@ -37,9 +38,26 @@ report::Setting ReadRow(const std::filesystem::path& path) {
   return row;
 }
 
+report::Table RunsTable(const std::vector<report::Setting>& rows) { return report::SettingsTable(rows); }
+
 std::string RunsText(const std::vector<report::Setting>& rows, bool markdown) {
-  const report::Table table = report::SettingsTable(rows);
+  const report::Table table = RunsTable(rows);
   return markdown ? table.RenderMarkdown() : table.Render();
+}
+
+std::string RunsCsv(const std::vector<report::Setting>& rows) {
+  std::string csv = "name,runs";
+  for (const report::FigureColumn& column : report::FigureColumns()) csv += Text(",", column.key, "_mean,", column.key, "_sd");
+  csv += '\n';
+  for (const report::Setting& row : rows) {
+    csv += Text(row.name, ",", row.runs.size());
+    for (const report::FigureColumn& column : report::FigureColumns()) {
+      const report::Statistic statistic = report::Summarise(row.runs, column.field);
+      csv += statistic.count == 0 ? ",," : Text(std::setprecision(17), ",", statistic.mean, ",", statistic.sd);
+    }
+    csv += '\n';
+  }
+  return csv;
 }
 
 Json RunsJson(const std::vector<report::Setting>& rows) {

@@ -14,7 +14,11 @@ namespace {
 
 Terminal Measure(int descriptor) {
   winsize size{};
-  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? Terminal{.rows = size.ws_row} : Terminal{};
+  Terminal terminal;
+  if (ioctl(descriptor, TIOCGWINSZ, &size) != 0) return terminal;
+  if (size.ws_row > 0) terminal.rows = size.ws_row;
+  if (size.ws_col > 0) terminal.columns = size.ws_col;
+  return terminal;
 }
 
 /// mpirun starts the ranks of its own host itself, so it is their parent; it hands their lines on as they are.

@@ -6,7 +6,7 @@
 namespace basin::launch {
 
 struct Terminal {
-  int rows = 24;
+  int rows = 24, columns = 80;
 };
 
 /// The terminal behind standard error: this process's own or, under mpirun, which gives its ranks pipes, that of the parent process. None

@@ -9,24 +9,9 @@
 namespace basin::report {
 namespace {
 
-constexpr double kWidth = 720, kHeight = 420, kLeft = 76, kTop = 42, kBottom = 56, kLegend = 170, kRow = 20;
+constexpr double kWidth = 720, kHeight = 420, kLeft = 76, kTop = 42, kBottom = 56, kLegend = 170;
 
 Axes::Box BoxFor(bool legend) { return {kLeft, kTop, kWidth - (legend ? kLegend : 24), kHeight - kBottom}; }
-
-struct LegendEntry {
-  std::string name, colour;
-  bool dashed = false;
-};
-
-void DrawLegend(Sheet& sheet, const Axes::Box& box, const std::vector<LegendEntry>& entries) {
-  double y = box.top + 8;
-  for (const LegendEntry& entry : entries) {
-    const std::string dash = entry.dashed ? " stroke-dasharray=\"6 4\"" : "";
-    sheet.Line(box.right + 14, y, box.right + 38, y, "stroke=\"" + entry.colour + "\" stroke-width=\"3\"" + dash);
-    sheet.Text(box.right + 44, y + 4, entry.name, "start");
-    y += kRow;
-  }
-}
 
 std::string ColourOf(const std::vector<Series>& series, size_t k) {
   return SeriesColour(series[k].colour >= 0 ? static_cast<size_t>(series[k].colour) : k);
@@ -92,7 +77,7 @@ std::string LinePlot(const PlotText& text, const std::vector<Series>& series, bo
     if (!series[k].name.empty()) legend.push_back({series[k].name, ColourOf(series, k), series[k].dashed});
   }
   // A legend that is longer than the plot makes the sheet longer, not the letters smaller.
-  Sheet sheet(kWidth, std::max(kHeight, kTop + kRow * (static_cast<double>(legend.size()) + 1)));
+  Sheet sheet(kWidth, std::max(kHeight, kTop + kLegendRow * (static_cast<double>(legend.size()) + 1)));
   const Axes axes(BoxFor(!legend.empty()), Extremes(x), RangeOf(y, log_y));
   axes.DrawFrame(sheet, {});
   axes.DrawTitles(sheet, text.title, text.x, text.y);

@@ -30,6 +30,12 @@ Colour OnScale(double share) {
   return {a.red + rest * (b.red - a.red), a.green + rest * (b.green - a.green), a.blue + rest * (b.blue - a.blue)};
 }
 
+/// Where a value lies between the ends of an axis.
+double ShareOn(const Axes::Range& range, double value) {
+  const double low = range.log ? std::log10(range.low) : range.low, high = range.log ? std::log10(range.high) : range.high;
+  return high > low ? ((range.log ? std::log10(value) : value) - low) / (high - low) : 0.5;
+}
+
 }  // namespace
 
 std::string Escaped(std::string_view text) {
@@ -131,16 +137,8 @@ std::string Sheet::Document() const {
          body_ + "</svg>\n";
 }
 
-double Axes::X(double value) const {
-  const double share = x_.high > x_.low ? (value - x_.low) / (x_.high - x_.low) : 0.5;
-  return box_.left + share * (box_.right - box_.left);
-}
-
-double Axes::Y(double value) const {
-  const double low = y_.log ? std::log10(y_.low) : y_.low, high = y_.log ? std::log10(y_.high) : y_.high;
-  const double share = high > low ? ((y_.log ? std::log10(value) : value) - low) / (high - low) : 0.5;
-  return box_.bottom - share * (box_.bottom - box_.top);
-}
+double Axes::X(double value) const { return box_.left + ShareOn(x_, value) * (box_.right - box_.left); }
+double Axes::Y(double value) const { return box_.bottom - ShareOn(y_, value) * (box_.bottom - box_.top); }
 
 void Axes::DrawFrame(Sheet& sheet, const Parts& parts) const {
   for (const double tick : y_.log ? LogTicks(y_.low, y_.high) : Ticks(y_.low, y_.high, 6)) {
@@ -148,7 +146,7 @@ void Axes::DrawFrame(Sheet& sheet, const Parts& parts) const {
     sheet.Text(box_.left - 6, Y(tick) + 4, Label(tick), "end");
   }
   if (parts.x_ticks) {
-    for (const double tick : Ticks(x_.low, x_.high, 8)) {
+    for (const double tick : x_.log ? LogTicks(x_.low, x_.high) : Ticks(x_.low, x_.high, 8)) {
       sheet.Line(X(tick), box_.bottom, X(tick), box_.bottom + 4, "class=\"ink\"");
       sheet.Text(X(tick), box_.bottom + 18, Label(tick), "middle");
     }
@@ -177,6 +175,16 @@ Axes::Range RangeOf(const std::vector<double>& values, bool log) {
   if (log) return {range.low / 1.3, range.high * 1.3, true};
   const double room = range.high > range.low ? 0.05 * (range.high - range.low) : std::max(0.5, std::abs(range.high) / 2);
   return {range.low - room, range.high + room, false};
+}
+
+void DrawLegend(Sheet& sheet, const Axes::Box& box, const std::vector<LegendEntry>& entries) {
+  double y = box.top + 8;
+  for (const LegendEntry& entry : entries) {
+    const std::string dash = entry.dashed ? " stroke-dasharray=\"6 4\"" : "";
+    sheet.Line(box.right + 14, y, box.right + 38, y, "stroke=\"" + entry.colour + "\" stroke-width=\"3\"" + dash);
+    sheet.Text(box.right + 44, y + 4, entry.name, "start");
+    y += kLegendRow;
+  }
 }
 
 }  // namespace basin::report

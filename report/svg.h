@@ -71,6 +71,14 @@ class Axes {
   Range x_, y_;
 };
 
+struct LegendEntry {
+  std::string name, colour;
+  bool dashed = false;
+};
+inline constexpr double kLegendRow = 20;  ///< pixels
+/// To the right of a plot, from its upper end down.
+void DrawLegend(Sheet& sheet, const Axes::Box& box, const std::vector<LegendEntry>& entries);
+
 /// From the least to the largest finite value (positive ones when log), widened a little; 0..1 when there is none.
 Axes::Range RangeOf(const std::vector<double>& values, bool log);
 

@@ -1,26 +1,17 @@
 #include "report/tensorboard.h"
 
-#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <system_error>
 #include <utility>
 
+#include "base/crc32.h"
 #include "base/error.h"
 
 namespace basin::report {
 namespace {
-
-constexpr std::array<uint32_t, 256> MakeCrcTable() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < table.size(); ++i) {
-    uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1U) != 0 ? 0x82F63B78U : 0U);
-    table[i] = crc;
-  }
-  return table;
-}
 
 template <typename T>
 std::string LittleEndian(T value) {
@@ -52,12 +43,7 @@ std::string BytesField(uint32_t number, std::string_view value) {
 
 }  // namespace
 
-uint32_t Crc32c(std::string_view bytes) {
-  static constexpr std::array<uint32_t, 256> kTable = MakeCrcTable();
-  uint32_t crc = 0xFFFFFFFFU;
-  for (const char byte : bytes) crc = (crc >> 8) ^ kTable[(crc ^ static_cast<uint8_t>(byte)) & 0xFFU];
-  return crc ^ 0xFFFFFFFFU;
-}
+uint32_t Crc32c(std::string_view bytes) { return base::Crc32<base::kCastagnoliPolynomial>(std::as_bytes(std::span(bytes))); }
 
 uint32_t MaskCrc(uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U; }
 

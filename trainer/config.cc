@@ -17,7 +17,10 @@ RunConfig ParseRunConfig(const std::string& text, const std::string& origin, con
   }
   problems.ThrowIfAny();  // what is wrong with a text half understood would only mislead
   for (const std::string& assignment : overrides) LayOver(root, assignment, problems);
+  return ReadConfigTree(root, origin, folder, problems);
+}
 
+RunConfig ReadConfigTree(const Yaml& root, const std::string& origin, const std::filesystem::path& folder, Problems& problems) {
   Draft draft{.config = {.origin = origin}};
   Section::ReadAs(root, "", problems, [&](Keys& keys) { VisitConfig(keys, draft); });
   RunConfig& config = draft.config;

@@ -36,12 +36,12 @@ std::string ValueIn(const std::map<std::string, std::string>& values, const std:
 
 }  // namespace
 
-std::vector<std::string> DescribeDifferences(const std::string& saved, const std::string& own) {
+std::vector<std::string> DescribeDifferences(const std::string& saved, const std::string& own, const std::string& where) {
   const auto before = ValuesOf(saved), now = ValuesOf(own);
   std::vector<std::string> lines;
   const auto compare = [&](const std::string& key) {
     const std::string was = ValueIn(before, key), is = ValueIn(now, key);
-    if (was != is) lines.push_back(Text(key, ": ", was, " in the checkpoint, ", is, " here"));
+    if (was != is) lines.push_back(Text(key, ": ", was, " in ", where, ", ", is, " here"));
   };
   for (const auto& [key, value] : before) compare(key);
   for (const auto& [key, value] : now) {

@@ -14,6 +14,9 @@ struct Draft {
   Yaml overrides{};  ///< population.overrides, to be laid over once all else is known
 };
 
+/// A whole configuration, as ParseRunConfig reads it once the text is a tree. Throws the problems found, earlier ones included.
+RunConfig ReadConfigTree(const Yaml& root, const std::string& origin, const std::filesystem::path& folder, Problems& problems);
+
 /// All sections in the order of `configs/reference.yaml` and of `config.yaml` in a run directory.
 void VisitConfig(Keys& keys, Draft& draft);
 

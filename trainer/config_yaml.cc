@@ -184,15 +184,23 @@ Yaml ParseYaml(const std::string& text, const std::string& origin, Problems& pro
   return Parse(text, origin, /*from_set=*/false, "", problems);
 }
 
+bool IsDottedKey(const std::string& path) {
+  return !path.empty() && path.front() != '.' && path.back() != '.' && path.find("..") == std::string::npos;
+}
+
 void LayOver(Yaml& root, const std::string& assignment, Problems& problems) {
   const std::string where = "--set " + assignment;
   const size_t equals = assignment.find('=');
   const std::string path = assignment.substr(0, equals);
-  if (equals == std::string::npos || path.empty() || path.front() == '.' || path.back() == '.' ||
-      path.find("..") != std::string::npos) {
+  if (equals == std::string::npos || !IsDottedKey(path)) {
     problems.Add(where, "", "expected KEY=VALUE with a dotted key, e.g. --set train.optimizer.lr=0.2");
     return;
   }
+  LayOver(root, path, Parse(assignment.substr(equals + 1), where, /*from_set=*/true, path, problems), problems);
+}
+
+void LayOver(Yaml& root, const std::string& path, Yaml value, Problems& problems) {
+  const std::string where = value.where;
   Yaml* section = &root;
   size_t begin = 0;
   for (size_t dot = path.find('.'); dot != std::string::npos; begin = dot + 1, dot = path.find('.', begin)) {
@@ -205,7 +213,7 @@ void LayOver(Yaml& root, const std::string& assignment, Problems& problems) {
     }
     section = below;
   }
-  section->Set(path.substr(begin), Parse(assignment.substr(equals + 1), where, /*from_set=*/true, path, problems));
+  section->Set(path.substr(begin), std::move(value));
 }
 
 }  // namespace basin::trainer

@@ -54,8 +54,12 @@ Yaml ParseYaml(const std::string& text, const std::string& origin, Problems& pro
 
 /// Lays "train.optimizer.lr=0.2" over `root`: dotted path, then a YAML value. Sections on the way are created.
 void LayOver(Yaml& root, const std::string& assignment, Problems& problems);
+/// The same for a value that is there already; value.where names it in messages.
+void LayOver(Yaml& root, const std::string& path, Yaml value, Problems& problems);
+/// True when `path` is a dotted key: names between single dots.
+bool IsDottedKey(const std::string& path);
 
-/// A value in one line: {name: wash, p: 0.001}.
+/// A value in flow style: 0.1, [1, 2], {name: wash, p: 0.01}.
 std::string InlineYaml(const Yaml& value);
 /// Sections and their keys in block style, everything below in one line each; readable by ParseYaml and by YAML 1.1 readers.
 std::string DumpYaml(const Yaml& root);

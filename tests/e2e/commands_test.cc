@@ -94,7 +94,7 @@ TEST_F(Commands, ReportPutsRunsBesideEachOther) {
 TEST_F(Commands, HelpAndVersionAnswerAndUsageErrorsExitWithTwo) {
   EXPECT_EQ(Basin({"--help"}).exit_code, 0);
   EXPECT_NE(Basin({"--version"}).out.find("LibTorch"), std::string::npos);
-  for (const char* command : {"train", "check", "plan", "eval", "merge", "lmc", "inspect", "report"}) {
+  for (const char* command : {"train", "check", "plan", "sweep", "eval", "merge", "lmc", "inspect", "export", "report"}) {
     const CommandResult help = Basin({command, "--help"});
     EXPECT_EQ(help.exit_code, 0) << command;
     EXPECT_NE(help.out.find("--set"), std::string::npos) << command;

@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "tests/support/config_texts.h"
 #include "trainer/config.h"
+#include "trainer/sweep/plan.h"
 
 namespace basin::trainer {
 namespace {
@@ -23,7 +24,8 @@ TEST(Config, EveryFileInConfigsIsValid) {
   for (const auto& entry : std::filesystem::directory_iterator(kConfigs)) {
     if (entry.path().extension() != ".yaml") continue;
     ++files;
-    EXPECT_NO_THROW(ReadRunConfig(entry.path())) << entry.path();
+    const bool is_sweep = entry.path().filename().string().starts_with("sweep-");
+    EXPECT_NO_THROW(is_sweep ? void(ReadSweep(entry.path())) : void(ReadRunConfig(entry.path()))) << entry.path();
   }
   EXPECT_GE(files, 18);
 }
