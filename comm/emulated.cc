@@ -129,6 +129,32 @@ void EmulatedCommunicator::AllToAllV(const torch::Tensor& send, std::span<const 
   Wait("AllToAllV", Landing(stamps));
 }
 
+class EmulatedCommunicator::LateTransfer final : public Transfer {
+ public:
+  LateTransfer(EmulatedCommunicator& comm, Stamps stamps, std::unique_ptr<Transfer> values, std::unique_ptr<Transfer> moments)
+      : comm_(comm), stamps_(std::move(stamps)), values_(std::move(values)), moments_(std::move(moments)) {}
+  void Wait() override {
+    values_->Wait();
+    moments_->Wait();
+    comm_.Wait("AllToAllV", comm_.Landing(stamps_));
+  }
+
+ private:
+  EmulatedCommunicator& comm_;
+  Stamps stamps_;
+  std::unique_ptr<Transfer> values_, moments_;
+};
+
+std::unique_ptr<Transfer> EmulatedCommunicator::StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts,
+                                                               torch::Tensor& recv, std::span<const int64_t> recv_counts) {
+  std::unique_ptr<Transfer> values;
+  const double start = Exchange([&] { values = inner_.StartAllToAllV(send, send_counts, recv, recv_counts); });
+  if (size() == 1) return values;
+  Stamps stamps = Depart(start, send_counts, recv_counts, static_cast<double>(ElementBytes(send)));
+  std::unique_ptr<Transfer> moments = inner_.StartAllToAllV(stamps.mine, stamps.out, stamps.theirs, stamps.in);
+  return std::make_unique<LateTransfer>(*this, std::move(stamps), std::move(values), std::move(moments));
+}
+
 void EmulatedCommunicator::Barrier() {
   const double start = Exchange([&] { inner_.Barrier(); });
   if (size() == 1) return;

@@ -37,9 +37,13 @@ class EmulatedCommunicator final : public Communicator {
   void Broadcast(torch::Tensor& x, int root) override;
   void AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
                  std::span<const int64_t> recv_counts) override;
+  /// Held back in Wait: what has arrived by then costs nothing.
+  std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
+                                           std::span<const int64_t> recv_counts) override;
   void Barrier() override;
 
  private:
+  class LateTransfer;
   /// Runs inner's operation and counts what it sends; returns when this rank began.
   template <typename Operation>
   double Exchange(Operation&& operation);

@@ -40,9 +40,12 @@ void VisitSpan(Keys& keys, StepWindow& when) {
   VisitOptional(keys, "budget", when.budget, VisitBudget);
 }
 
-void VisitTravel(Keys& keys, TravelOptions& options) {
+void VisitTravel(Keys& keys, const StepWindow& when, TravelOptions& options) {
   using comm::Payload;
   keys.Integer("delay_steps", options.delay_steps, {.low = 0, .high = 10});
+  const bool by_clock = when.budget && !when.budget->bytes_per_rank;
+  keys.Require(!by_clock || options.delay_steps == 0, "delay_steps",
+               Text(options.delay_steps, " hides the seconds that a budget of seconds or share would count; give budget: {bytes_per_rank: ...}, or 0"));
   keys.Number("correction", options.correction, kShare);
   // The last name of a value is the one that is printed.
   keys.Choice("payload", options.payload,
@@ -65,7 +68,7 @@ void VisitKeys(Keys& keys, WashOptions& options) {
   VisitSpan(keys, options.when);
   keys.Choice("schedule", options.schedule,
               {{RateSchedule::kConstant, "constant"}, {RateSchedule::kLr, "lr"}, {RateSchedule::kCosine, "cosine"}});
-  VisitTravel(keys, options.travel);
+  VisitTravel(keys, options.when, options.travel);
 }
 
 void VisitKeys(Keys& keys, PapaOptions& options) {
@@ -116,7 +119,7 @@ void VisitKeys(Keys& keys, SpartaOptions& options) {
   VisitEvery(keys, options.when);
   keys.Choice("law", options.law, Laws());
   VisitSpan(keys, options.when);
-  VisitTravel(keys, options.travel);
+  VisitTravel(keys, options.when, options.travel);
 }
 
 void VisitKeys(Keys& keys, GossipOptions& options) {
