@@ -54,7 +54,11 @@ class ResidualBlock final : public torch::nn::Module {
     for (size_t i = 1; i < steps_.size(); ++i) inner_ids_.push_back(Text("P_", name, "_inner", i));
     if (in == out && stride == 1) return;
     torch::nn::Module& parent = *register_module("downsample", torch::nn::ModuleList());
-    projection_ = MakeConv({in, out, 1, stride}, has_bias());
+    // oneDNN 3's AVX2 kernel for the weight gradient of a strided 1x1 convolution writes past its buffer when the input channels are no
+    // multiple of its block of 8 (valgrind, LibTorch 2.11), so there the stride is taken before the convolution.
+    constexpr int64_t kBlock = 8;
+    if (stride > 1 && in % kBlock != 0) stride_before_ = stride;
+    projection_ = MakeConv({in, out, 1, stride_before_ > 1 ? 1 : stride}, has_bias());
     projection_norm_ = NormLayer(norm_kind_, out, /*dims=*/2);
     parent.register_module("0", projection_);
     projection_norm_.RegisterIn(parent, "1");
@@ -67,9 +71,16 @@ class ResidualBlock final : public torch::nn::Module {
       if (i > 0) Heard(listener, inner_ids_[i - 1], y).relu_();
       y = steps_[i].norm(steps_[i].conv->forward(y));
     }
-    y.add_(projects() ? projection_norm_(projection_->forward(x)) : x);
+    y.add_(projects() ? projection_norm_(projection_->forward(Strided(x))) : x);
     if (!stream.empty()) Heard(listener, stream, y);
     return y.relu_();
+  }
+
+  torch::Tensor Strided(const torch::Tensor& x) const {
+    if (stride_before_ == 1) return x;
+    using torch::indexing::Slice;
+    const Slice every(torch::indexing::None, torch::indexing::None, stride_before_);
+    return x.index({Slice(), Slice(), every, every}).contiguous(torch::MemoryFormat::ChannelsLast);
   }
 
   bool projects() const { return !projection_.is_empty(); }
@@ -107,6 +118,7 @@ class ResidualBlock final : public torch::nn::Module {
   std::vector<Step> steps_;
   std::vector<std::string> inner_ids_;  // after each step but the last
   Conv2d projection_{nullptr};
+  int64_t stride_before_ = 1;  // of the input of the projection
   NormLayer projection_norm_;
 };
 
