@@ -99,13 +99,12 @@ double PeakBytes(const RunConfig& config, const RunShape& shape, const Forecast&
   return member + checkpoint + exchange + finish;
 }
 
-base::Json PlanJson(const RunConfig& config, const RunShape& shape, const Forecast& forecast, const CallTimes* times) {
+base::Json PlanJson(const RunShape& shape, const Forecast& forecast, const CallTimes* times) {
   const auto known = [&](double value) { return forecast.is_known ? base::Json(value) : base::Json(); };
   base::Json plan{{"bytes_per_rank", known(forecast.bytes_per_rank)},
                   {"messages_per_rank", known(forecast.messages_per_rank)},
                   {"exchanges", forecast.is_known ? base::Json(forecast.exchanges) : base::Json()},
-                  {"seconds", nullptr},
-                  {"memory_bytes", PeakBytes(config, shape, forecast)}};
+                  {"seconds", nullptr}};  // memory depends on checkpoints, which change no result
   if (times != nullptr && forecast.is_known) plan["seconds"] = ExchangeSeconds(forecast, shape.members, *times);
   return plan;
 }

@@ -59,8 +59,8 @@ double ExchangeSeconds(const Forecast& forecast, int members, const CallTimes& t
 /// strategy's state and buffers, a checkpoint's copy, and at the end the networks of all members.
 double PeakBytes(const RunConfig& config, const RunShape& shape, const Forecast& forecast);
 
-/// What result.json says of the run under "plan": bytes, messages, exchanges, seconds (null without a known link), memory.
-base::Json PlanJson(const RunConfig& config, const RunShape& shape, const Forecast& forecast, const CallTimes* times);
+/// What result.json says of the run under "plan": bytes, messages, exchanges, seconds (null without a known link).
+base::Json PlanJson(const RunShape& shape, const Forecast& forecast, const CallTimes* times);
 
 /// A strategy at its settings in a run.
 struct PlannedStrategy {

@@ -146,7 +146,7 @@ class Runner {
   base::Json ForetoldOf(const Forecast& forecast) const {
     const std::optional<comm::Link>& link = plan_.config.comm.emulate;
     const std::optional<LinkTimes> times = link ? std::optional<LinkTimes>(*link) : std::nullopt;
-    return PlanJson(plan_.config, shape_, forecast, times ? &*times : nullptr);
+    return PlanJson(shape_, forecast, times ? &*times : nullptr);
   }
 
   /// Goes on with those that are left.

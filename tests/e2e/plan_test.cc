@@ -63,10 +63,10 @@ TEST(PlanCommand, FindsSettingsForABudgetOfARunAndOfAStep) {
 }
 
 TEST(PlanCommand, PrintsATableWithTheConfiguredStrategyMarked) {
-  const CommandResult result = Basin({"plan", kConfig, "--link", "1Gbps,50us", "--budget", "500kB"});
+  const CommandResult result = Basin({"plan", kConfig, "--link", "1Gbps,50us", "--budget", "400kB"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   for (const char* words :
-       {"link 1Gbps,50us", "* ", "local-sgd", "exchange ms a step", "to send 500", "--set 'strategy={name: wash"}) {
+       {"link 1Gbps,50us", "* ", "local-sgd", "exchange ms a step", "to send 400", "--set 'strategy={name: wash"}) {
     EXPECT_THAT(result.out, HasSubstr(words));
   }
 }

@@ -19,7 +19,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 const std::string kSource = BASIN_SOURCE_DIR;
-const std::string kHarm = "</script><script>window.harmed = true</script><img src=x onerror=\"window.harmed = true\">";
+const std::string kHarm = "<script>window.harmed = true;<img src=x onerror=\"window.harmed = true\">";  // a name of a run holds no slash
 
 /// A program of one of these names; empty when none is installed.
 std::string FirstInstalled(const std::vector<std::string>& names) {

@@ -168,13 +168,13 @@ TEST(Plan, ABudgetThatNoSettingKeepsIsExplained) {
 TEST(Plan, TheRunsOwnPlanHasNoSecondsWithoutALink) {
   const RunShape shape = Shape(2, 100);
   const Forecast forecast = MakeStrategy(PapaOptions{}, shape)->Predict();
-  const base::Json unknown = PlanJson(RunConfig{}, shape, forecast, nullptr);
+  const base::Json unknown = PlanJson(shape, forecast, nullptr);
   EXPECT_TRUE(unknown["seconds"].is_null());
   EXPECT_EQ(unknown["bytes_per_rank"], forecast.bytes_per_rank);
   const LinkTimes times(kLink);
-  EXPECT_EQ(PlanJson(RunConfig{}, shape, forecast, &times)["seconds"], ExchangeSeconds(forecast, 2, times));
+  EXPECT_EQ(PlanJson(shape, forecast, &times)["seconds"], ExchangeSeconds(forecast, 2, times));
   const Forecast by_clock = MakeStrategy(PapaOptions{.when = {.budget = Budget{.seconds = 1}}}, shape)->Predict();
-  EXPECT_TRUE(PlanJson(RunConfig{}, shape, by_clock, &times)["bytes_per_rank"].is_null());
+  EXPECT_TRUE(PlanJson(shape, by_clock, &times)["bytes_per_rank"].is_null());
 }
 
 }  // namespace
