@@ -52,7 +52,7 @@ std::string RunsCsv(const std::vector<report::Setting>& rows) {
   for (const report::Setting& row : rows) {
     csv += Text(row.name, ",", row.runs.size());
     for (const report::FigureColumn& column : report::FigureColumns()) {
-      const report::Statistic statistic = report::Summarise(row.runs, column.field);
+      const report::Summary statistic = report::Summarise(row.runs, column.field);
       csv += statistic.count == 0 ? ",," : Text(std::setprecision(17), ",", statistic.mean, ",", statistic.sd);
     }
     csv += '\n';
@@ -65,7 +65,7 @@ Json RunsJson(const std::vector<report::Setting>& rows) {
   for (const report::Setting& row : rows) {
     Json entry{{"name", row.name}, {"runs", row.runs.size()}};
     for (const report::FigureColumn& column : report::FigureColumns()) {
-      const report::Statistic statistic = report::Summarise(row.runs, column.field);
+      const report::Summary statistic = report::Summarise(row.runs, column.field);
       entry[column.key] = statistic.count == 0 ? Json(nullptr) : Json{{"mean", statistic.mean}, {"sd", statistic.sd}};
     }
     list.push_back(std::move(entry));

@@ -14,7 +14,7 @@ namespace {
 /// A setting as a point: mean bytes a rank, mean accuracy of the average.
 struct Point {
   size_t setting = 0;
-  Statistic bytes, average;
+  Summary bytes, average;
 };
 
 std::vector<Point> Points(const std::vector<Setting>& settings) {
@@ -27,20 +27,15 @@ std::vector<Point> Points(const std::vector<Setting>& settings) {
   return points;
 }
 
-bool Beats(const Point& a, const Point& b) {
-  const bool no_worse = a.bytes.mean <= b.bytes.mean && a.average.mean >= b.average.mean;
-  return no_worse && (a.bytes.mean < b.bytes.mean || a.average.mean > b.average.mean);
-}
-
 std::vector<Point> Front(const std::vector<Point>& points) {
+  std::vector<Purchase> purchases;
+  for (const Point& point : points) purchases.push_back({.cost = point.bytes.mean, .value = point.average.mean});
   std::vector<Point> front;
-  for (const Point& point : points) {
-    if (std::none_of(points.begin(), points.end(), [&](const Point& other) { return Beats(other, point); })) front.push_back(point);
-  }
+  for (const size_t k : ParetoFront(purchases)) front.push_back(points[k]);
   return front;
 }
 
-std::string PercentText(const Statistic& statistic) {
+std::string PercentText(const Summary& statistic) {
   std::string text = FormatPercent(statistic.mean, 2);
   if (statistic.count > 1) text += " \u00b1 " + FormatNumber(100 * statistic.sd, 2);
   return text;
@@ -142,7 +137,7 @@ Chart AccuracyChart(const std::vector<Setting>& settings) {
                          Row{"ensemble", Role::kEnsemble, &RunFigures::ensemble}, Row{"average", Role::kAverage, &RunFigures::average}}) {
     Curve curve{.name = row.name, .legend = row.name, .role = row.role, .style = Curve::Style::kDots, .whiskers_along_x = true};
     for (size_t k = 0; k < settings.size(); ++k) {
-      const Statistic statistic = Summarise(settings[k].runs, row.field);
+      const Summary statistic = Summarise(settings[k].runs, row.field);
       if (statistic.count == 0) continue;
       curve.x.push_back(statistic.mean);
       curve.y.push_back(static_cast<double>(k));

@@ -50,21 +50,15 @@ const std::vector<FigureColumn>& FigureColumns() {
   return columns;
 }
 
-Statistic Summarise(const std::vector<RunFigures>& runs, std::optional<double> RunFigures::*field) {
+Summary Summarise(const std::vector<RunFigures>& runs, std::optional<double> RunFigures::*field) {
   std::vector<double> values;
   for (const RunFigures& run : runs) {
     if (run.*field) values.push_back(*(run.*field));
   }
-  Statistic statistic{.count = values.size()};
-  const auto count = static_cast<double>(values.size());
-  for (const double value : values) statistic.mean += value / count;
-  double squares = 0;
-  for (const double value : values) squares += (value - statistic.mean) * (value - statistic.mean);
-  if (values.size() > 1) statistic.sd = std::sqrt(squares / (count - 1));
-  return statistic;
+  return Summarise(values);
 }
 
-std::string Cell(const Statistic& statistic, const FigureColumn& column, const std::string& plus_minus) {
+std::string Cell(const Summary& statistic, const FigureColumn& column, const std::string& plus_minus) {
   if (statistic.count == 0) return "-";
   const auto fixed = [&](double value) {
     char text[64];

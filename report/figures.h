@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "report/statistics.h"
 
 namespace basin::report {
 
@@ -29,14 +30,10 @@ struct FigureColumn {
 };
 const std::vector<FigureColumn>& FigureColumns();
 
-struct Statistic {
-  double mean = 0;
-  double sd = 0;     ///< of the sample; 0 for fewer than two
-  size_t count = 0;  ///< runs that have the figure
-};
-Statistic Summarise(const std::vector<RunFigures>& runs, std::optional<double> RunFigures::*field);
+/// Of the runs that have the figure.
+Summary Summarise(const std::vector<RunFigures>& runs, std::optional<double> RunFigures::*field);
 
 /// "92.65", "92.65 +- 0.31" for several, "-" for none. `plus_minus`: what stands between mean and sd.
-std::string Cell(const Statistic& statistic, const FigureColumn& column, const std::string& plus_minus = " +- ");
+std::string Cell(const Summary& statistic, const FigureColumn& column, const std::string& plus_minus = " +- ");
 
 }  // namespace basin::report
