@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "bench/measure.h"
-#include "trainer/checkpoint_state.h"
+#include "trainer/checkpoint/state.h"
 
 namespace basin::bench {
 namespace {

@@ -4,6 +4,7 @@ add_library(basin_options INTERFACE)
 target_include_directories(basin_options INTERFACE "${PROJECT_SOURCE_DIR}")
 target_compile_options(basin_options INTERFACE -Wall -Wextra -Werror -ffp-contract=off
   $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>  # else ccache cannot follow the precompiled header
+  "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>"  # one precompiled header for ccache in every build folder
   -Wno-missing-field-initializers)  # designated initialisers leave defaults on purpose
 # vptr and function want type information that LibTorch's symbols hide.
 set(_address_and_undefined -fsanitize=address,undefined -fno-sanitize=vptr,function)
@@ -51,6 +52,10 @@ function(basin_program name)
   endif()
 endfunction()
 
+foreach(_label unit gpu)
+  add_custom_target(${_label}_tests COMMENT "What ctest -L ${_label} runs")
+endforeach()
+
 # basin_test(<name> [TORCH] [LABELS unit] [TIMEOUT s] [RANKS n] [MAIN file] LINK ...): <name>_test.cc of this folder,
 # as target and ctest entry <folder>_<name>. With RANKS n it runs under mpirun.
 function(basin_test name)
@@ -75,6 +80,11 @@ function(basin_test name)
   endif()
   target_compile_definitions(${target} PRIVATE BASIN_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     BASIN_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  foreach(label unit gpu)
+    if(label IN_LIST ARG_LABELS)
+      add_dependencies(${label}_tests ${target})
+    endif()
+  endforeach()
   if(ARG_RANKS)
     foreach(ranks IN LISTS ARG_RANKS)
       add_test(NAME ${folder}_${name}_${ranks}_ranks COMMAND ${BASIN_MPIRUN} -n ${ranks} $<TARGET_FILE:${target}>)

@@ -38,8 +38,15 @@ if(BASIN_CUDA)
       message(FATAL_ERROR "BASIN_CUDA is on, but ${_file} is missing. Run launch/setup.sh --cuda.")
     endif()
   endforeach()
-  target_include_directories(basin_torch SYSTEM INTERFACE "${_nvidia}/cu13/include" "${_nvidia}/nccl/include")
   target_link_libraries(basin_torch INTERFACE "${_torch_lib}/libtorch.so" "${_torch_lib}/libtorch_cuda.so"
     "${_torch_lib}/libc10_cuda.so" "${_nvidia}/cu13/lib/libcudart.so.13" "${_nvidia}/nccl/lib/libnccl.so.2")
-  target_compile_definitions(basin_torch INTERFACE BASIN_WITH_CUDA=1)
 endif()
+
+# basin_cuda_sources(<file> ...): the files of this folder that look at BASIN_WITH_CUDA. It is theirs alone, so that builds with
+# and without CUDA share all other objects through ccache.
+function(basin_cuda_sources)
+  if(BASIN_CUDA)
+    set_source_files_properties(${ARGN} PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_DEFINITIONS BASIN_WITH_CUDA=1
+      COMPILE_OPTIONS "-isystem${_nvidia}/cu13/include;-isystem${_nvidia}/nccl/include")
+  endif()
+endfunction()

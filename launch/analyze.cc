@@ -5,7 +5,7 @@
 #include "launch/commands.h"
 #include "launch/mending.h"
 #include "report/table.h"
-#include "trainer/analysis.h"
+#include "trainer/laboratory/analysis.h"
 
 namespace basin::launch {
 namespace {

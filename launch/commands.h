@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/align.h"
+#include "trainer/laboratory/align.h"
 
 namespace basin::launch {
 

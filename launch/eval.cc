@@ -3,7 +3,7 @@
 
 #include "launch/commands.h"
 #include "launch/results.h"
-#include "trainer/finished.h"
+#include "trainer/laboratory/finished.h"
 
 namespace basin::launch {
 

@@ -5,7 +5,7 @@
 #include "launch/commands.h"
 #include "launch/mending.h"
 #include "launch/results.h"
-#include "trainer/finished.h"
+#include "trainer/laboratory/finished.h"
 
 namespace basin::launch {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "launch/commands.h"
-#include "trainer/finished.h"
+#include "trainer/laboratory/finished.h"
 
 namespace basin::launch {
 namespace {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "trainer/mending.h"
+#include "trainer/laboratory/mending.h"
 
 namespace basin::launch {
 

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "launch/commands.h"
 #include "launch/mending.h"
-#include "trainer/finished.h"
+#include "trainer/laboratory/finished.h"
 
 namespace basin::launch {
 namespace {

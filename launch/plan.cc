@@ -7,7 +7,7 @@
 #include "launch/commands.h"
 #include "report/progress.h"
 #include "report/table.h"
-#include "trainer/planning.h"
+#include "trainer/plan/planning.h"
 
 namespace basin::launch {
 namespace {

@@ -5,7 +5,7 @@
 #include "launch/commands.h"
 #include "launch/mending.h"
 #include "report/table.h"
-#include "trainer/pruning.h"
+#include "trainer/laboratory/pruning.h"
 
 namespace basin::launch {
 namespace {

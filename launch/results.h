@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/json.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 namespace basin::launch {
 

@@ -38,10 +38,8 @@ report::Setting ReadRow(const std::filesystem::path& path) {
   return row;
 }
 
-report::Table RunsTable(const std::vector<report::Setting>& rows) { return report::SettingsTable(rows); }
-
 std::string RunsText(const std::vector<report::Setting>& rows, bool markdown) {
-  const report::Table table = RunsTable(rows);
+  const report::Table table = report::SettingsTable(rows);
   return markdown ? table.RenderMarkdown() : table.Render();
 }
 

@@ -16,7 +16,6 @@ report::Setting ReadRow(const std::filesystem::path& path);
 /// Rows: strategy, members, accuracy of mean member, ensemble, average with and without recomputed statistics, soup, worst barrier
 /// (definition B2 `barrier_linear`, on test, statistics recomputed), bytes and messages a rank, seconds. Groups: mean +- sample
 /// standard deviation over the seeds.
-report::Table RunsTable(const std::vector<report::Setting>& rows);
 std::string RunsText(const std::vector<report::Setting>& rows, bool markdown);
 /// The same figures as numbers: [{"name", "runs", "mean_member": {"mean", "sd"}, ...}].
 base::Json RunsJson(const std::vector<report::Setting>& rows);

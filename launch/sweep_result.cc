@@ -101,14 +101,8 @@ std::string SweepResultText(const SweepResult& result, SweepFormat format) {
 void WriteSweepResult(const SweepResult& result, const std::filesystem::path& folder) {
   base::WriteJson(folder / "sweep.json", ResultJson(result));
   base::WriteFileAtomically(folder / "sweep.csv", RunsCsv(result.rows));
-  base::WriteFileAtomically(folder / "sweep.html",
-                            report::RenderPage({.title = "Sweep " + result.title,
-                                                .state = result.state,
-                                                .verdicts = report::Verdicts(result.settings, result.summary),
-                                                .plot = report::SweepPlot(result.settings, result.summary),
-                                                .settings = RunsTable(result.rows),
-                                                .comparisons = report::ComparisonTable(result.settings, result.summary),
-                                                .failures = result.failures}));
+  const report::ComparedRuns page = report::SweepPage("Sweep " + result.title, result.state, result.rows, result.settings, result.summary, result.failures);
+  base::WriteFileAtomically(folder / "sweep.html", report::ComparisonPage(page));
 }
 
 }  // namespace basin::launch

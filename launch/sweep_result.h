@@ -13,12 +13,12 @@ namespace basin::launch {
 
 /// What is known once some runs have finished. Settings without a finished run are left out.
 struct SweepResult {
-  std::string title, state;            ///< "25 of 27 runs are done, 1 failed"
-  std::vector<report::Setting> rows;            ///< one a setting, in the plan's order
+  std::string title, state;              ///< "25 of 27 runs are done, 1 failed"
+  std::vector<report::Setting> rows;     ///< one a setting, in the plan's order
   std::vector<report::SweepSetting> settings;
   report::SweepSummary summary;
-  std::vector<std::string> failures;   ///< one line a run without a result
-  base::Json runs;                     ///< [{"name", "state", "exit_code", "seconds", "message"}]
+  std::vector<std::string> failures;     ///< one line a run without a result
+  base::Json runs;                       ///< [{"name", "state", "exit_code", "seconds", "message"}]
 };
 
 /// Reads the results in the folder. DataError when one is damaged.

@@ -14,11 +14,12 @@ while [ $# -gt 0 ]; do
   esac
 done
 # The sanitizers are for our own threads and memory; processes under mpirun are tested in the other presets.
-case "$preset" in asan | tsan) [ "${select[0]}" = -LE ] && select=(-L '^unit$') ;; esac
+targets=()
+case "$preset" in asan | tsan) [ "${select[0]}" = -LE ] && select=(-L '^unit$') && targets=(unit_tests) ;; esac
 # The system's gRPC and abseil are not instrumented: what passes from thread to thread through them would all be reported as a race.
 # The parts of the coordinator behind them are tested with threads of their own.
 [ "$preset" = tsan ] && select+=(-LE '^grpc$')
-launch/build.sh "$preset"
+launch/build.sh "$preset" "${targets[@]}"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$PWD/tests/support/tsan.supp}
 ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" "${select[@]}"

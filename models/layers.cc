@@ -1,5 +1,6 @@
 #include "models/layers.h"
 
+#include "base/error.h"
 #include "models/accumulating_linear.h"
 
 namespace basin::models {
@@ -31,6 +32,10 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
 }
 
 std::vector<HookedLayer> HookedLayers(torch::nn::Module& model) {
+  if (const auto* network = model.as<Classifier>(); network != nullptr && !network->layers_are_known()) {
+    throw ConfigError("the layers of a TorchScript network cannot be listened to or corrected one by one; choose what needs only "
+                      "its weights or its outputs (--renorm none or reset)");
+  }
   std::vector<HookedLayer> layers;
   for (const auto& item : model.named_modules(/*name_prefix=*/"", /*include_self=*/false)) {
     AppendIf<Conv2dImpl>(item.key(), *item.value(), layers) || AppendIf<LinearImpl>(item.key(), *item.value(), layers);

@@ -38,7 +38,7 @@ struct HookedLayer {
   torch::Tensor weight;      ///< output units on axis 0
   torch::Tensor bias;        ///< undefined when the layer has none
 };
-/// All Conv2d and Linear layers of the model. Pointers live as long as the model.
+/// All Conv2d and Linear layers of the model. Pointers live as long as the model. ConfigError: they are not known (Classifier::layers_are_known).
 std::vector<HookedLayer> HookedLayers(torch::nn::Module& model);
 
 /// Layer norm over the channels at each pixel: x [n, C, ...] -> same shape. Parameters weight, bias [C].

@@ -12,6 +12,7 @@
 #include "models/layers.h"
 #include "models/mlp.h"
 #include "models/resnet.h"
+#include "models/torchscript.h"
 #include "models/vgg.h"
 
 namespace basin::models {
@@ -23,7 +24,7 @@ struct Architecture {
   std::shared_ptr<Classifier> (*make)(const ModelOptions&, const InputShape&, int64_t classes);
 };
 
-constexpr std::array<Architecture, 13> kArchitectures = {{
+constexpr std::array<Architecture, 14> kArchitectures = {{
     {"mlp", 1, MakeMlp},
     {"convnet", 16, MakeConvNet},
     {"vgg11", 32, MakeVgg},
@@ -37,6 +38,7 @@ constexpr std::array<Architecture, 13> kArchitectures = {{
     {"resnet18", 32, MakeResNet},
     {"resnet34", 32, MakeResNet},
     {"resnet50", 32, MakeResNet},
+    {"torchscript", 1, MakeTorchScript},
 }};
 
 const Architecture& Find(const std::string& name) {
@@ -52,6 +54,9 @@ const Architecture& Find(const std::string& name) {
 void CheckOptions(const Architecture& row, const ModelOptions& options, const InputShape& input, int64_t classes) {
   if (!(options.width > 0) || !std::isfinite(options.width)) {
     throw ConfigError(Text("model.width is ", options.width, "; it must be a number above 0"));
+  }
+  if (options.path.empty() == (row.name == "torchscript")) {
+    throw ConfigError(row.name == "torchscript" ? "model.path is missing; torchscript is read from a file" : Text("model.path is for torchscript; leave it out"));
   }
   if (!options.hidden.empty() && row.name != "mlp") {
     throw ConfigError(Text("model.hidden is for mlp; ", row.name, " takes its sizes from model.width. Leave it out"));
@@ -130,6 +135,7 @@ std::shared_ptr<Classifier> MakeModel(const ModelOptions& options, const InputSh
 }
 
 void InitialiseWeights(Classifier& model, uint64_t run_seed, uint64_t member) {
+  if (model.initial_law() == InitialLaw::kFile) return;
   torch::NoGradGuard no_grad;
   std::map<std::string, HookedLayer> layers;
   for (const HookedLayer& layer : HookedLayers(model)) layers.emplace(layer.name, layer);

@@ -17,6 +17,7 @@ std::shared_ptr<Classifier> MakeModel(const ModelOptions& options, const InputSh
 
 /// Draws all weights from the stream (run_seed, kInitialWeights, member, tensor index): torchvision's rule for ResNet and VGG
 /// (convolutions: Kaiming normal, fan out), PyTorch's default for mlp and convnet (uniform +-1/sqrt(fan in)). Norm gains 1, biases 0.
+/// A network from a file keeps the file's.
 void InitialiseWeights(Classifier& model, uint64_t run_seed, uint64_t member);
 
 }  // namespace basin::models

@@ -49,20 +49,4 @@ struct FilledGrid {
 };
 std::string GridPlot(const PlotText& text, const FilledGrid& grid);
 
-struct PricedPoint {
-  std::string series;        ///< one colour each
-  double cost = 0;           ///< > 0
-  double value = 0;
-  double error = 0;          ///< half the length of the whisker, 0: none
-  std::string name;          ///< written beside the point; empty: nothing
-};
-/// What is had without cost, as a line across the plot.
-struct Reference {
-  std::string name;
-  double value = 0;
-};
-/// Points over a logarithmic axis of cost; `front`: the numbers of those that a dashed line joins, in its order.
-std::string CostPlot(const PlotText& text, const std::vector<PricedPoint>& points, const std::vector<size_t>& front,
-                     const std::vector<Reference>& references);
-
 }  // namespace basin::report

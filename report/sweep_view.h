@@ -1,9 +1,10 @@
-// What a sweep found, for people: sentences, a table, a picture, a page.
+// What a sweep found, for people: sentences, a table, a page.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "report/comparison.h"
 #include "report/sweep_summary.h"
 #include "report/table.h"
 
@@ -13,17 +14,9 @@ namespace basin::report {
 std::vector<std::string> Verdicts(const std::vector<SweepSetting>& settings, const SweepSummary& summary);
 /// Two settings of one level a row: difference in points, 95 % interval, test, p, p after Holm.
 Table ComparisonTable(const std::vector<SweepSetting>& settings, const SweepSummary& summary);
-/// Accuracy of the average over bytes a rank, as SVG; what sends nothing is a line across.
-std::string SweepPlot(const std::vector<SweepSetting>& settings, const SweepSummary& summary);
-
-struct SweepPage {
-  std::string title, state;         ///< state: how many runs are done
-  std::vector<std::string> verdicts;
-  std::string plot;                 ///< SVG
-  Table settings, comparisons;
-  std::vector<std::string> failures;
-};
-/// One HTML file that needs nothing else: no script, no font, no network; follows the reader's light or dark, wraps on a narrow screen.
-std::string RenderPage(const SweepPage& page);
+/// What report/comparison.h makes a page of. `state`: how many runs are done; `runs`: the settings with all their figures;
+/// `failures`: a line for each run without a result.
+ComparedRuns SweepPage(const std::string& title, const std::string& state, const std::vector<Setting>& runs,
+                       const std::vector<SweepSetting>& settings, const SweepSummary& summary, const std::vector<std::string>& failures);
 
 }  // namespace basin::report

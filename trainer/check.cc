@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "data/registry.h"
-#include "trainer/budget.h"
 #include "trainer/loop.h"
+#include "trainer/plan/budget.h"
 
 namespace basin::trainer {
 

@@ -14,7 +14,7 @@
 #include "comm/communicator.h"
 #include "coordinator/client.h"
 #include "coordinator/server.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 #include "trainer/coordinator_process.h"
 
 namespace basin::trainer {

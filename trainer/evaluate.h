@@ -6,7 +6,7 @@
 #include "data/dataset.h"
 #include "models/batch_norm.h"
 #include "models/classifier.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 namespace basin::trainer {
 

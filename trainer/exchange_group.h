@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "comm/counting.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 #include "trainer/member.h"
 #include "trainer/strategy.h"
 

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "merge/renormalise.h"
 #include "models/layers.h"
-#include "trainer/checkpoint_state.h"
+#include "trainer/checkpoint/state.h"
 #include "trainer/consensus.h"
 #include "trainer/measurements.h"
 #include "trainer/population.h"
@@ -169,6 +169,7 @@ class Loop {
 };
 
 int64_t HookedUnits(Member& member) {
+  if (!member.model().layers_are_known()) return 0;
   const auto layers = models::HookedLayers(member.model());
   int64_t units = 0;
   for (size_t k = 0; k + 1 < layers.size(); ++k) units += layers[k].weight.size(0);  // the classifier is left out

@@ -8,7 +8,7 @@
 #include "models/batch_norm.h"
 #include "models/classifier.h"
 #include "models/flat_params.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 #include "trainer/optimizer.h"
 #include "trainer/strategy.h"
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/json.h"
+#include "trainer/checkpoint/lost_members.h"
 #include "trainer/evaluate.h"
-#include "trainer/lost_members.h"
 
 namespace basin::trainer {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "models/flat_params.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 namespace basin::trainer {
 

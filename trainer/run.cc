@@ -17,9 +17,9 @@
 #include "comm/mpi.h"
 #include "data/registry.h"
 #include "trainer/agreement.h"
-#include "trainer/budget.h"
 #include "trainer/data_plane.h"
 #include "trainer/member.h"
+#include "trainer/plan/budget.h"
 #include "trainer/run_directory.h"
 #include "trainer/run_member.h"
 

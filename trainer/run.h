@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 #include "trainer/agreement.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 #include "trainer/loop.h"
 
 namespace basin::trainer {

@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
-#include "trainer/config.h"
-#include "trainer/resume.h"
+#include "trainer/checkpoint/resume.h"
+#include "trainer/config/config.h"
 #include "trainer/run_lock.h"
 
 namespace basin::trainer {

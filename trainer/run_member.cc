@@ -6,11 +6,11 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "trainer/budget.h"
-#include "trainer/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/exchange_group.h"
 #include "trainer/finish.h"
-#include "trainer/plan.h"
+#include "trainer/plan/budget.h"
+#include "trainer/plan/plan.h"
 
 namespace basin::trainer {
 namespace {

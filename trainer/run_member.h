@@ -10,10 +10,10 @@
 #include "base/json.h"
 #include "comm/communicator.h"
 #include "data/dataset.h"
+#include "trainer/checkpoint/resume.h"
 #include "trainer/control.h"
 #include "trainer/loop.h"
 #include "trainer/metrics.h"
-#include "trainer/resume.h"
 #include "trainer/run_lock.h"
 
 namespace basin::trainer {

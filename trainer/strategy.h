@@ -75,7 +75,7 @@ struct RunShape {
   int64_t total_epochs() const { return total_steps / steps_per_epoch; }  ///< complete ones
 };
 
-/// One call of the communicator in an exchange, for what it takes on a link (trainer/plan.h).
+/// One call of the communicator in an exchange, for what it takes on a link (trainer/plan/plan.h).
 struct ExpectedCall {
   enum class Kind {
     kAllReduce,  ///< AllReduceSum of a vector of `bytes`
@@ -116,7 +116,7 @@ class Strategy {
   virtual void Resume(int64_t /*steps*/, const comm::Communicator&) {}
 };
 
-/// The table of strategies. A budget in bytes must have been fitted (trainer/budget.h).
+/// The table of strategies. A budget in bytes must have been fitted (trainer/plan/budget.h).
 std::unique_ptr<Strategy> MakeStrategy(const StrategyOptions& options, const RunShape& shape);
 std::vector<std::string> StrategyNames();
 

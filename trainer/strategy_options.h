@@ -35,7 +35,7 @@ struct StepWindow {
   int64_t every_steps = 1;
   double start = 0, stop = 1;  ///< shares of training
   std::optional<Budget> budget{};
-  /// Instead of every_steps: so many exchanges, evenly spread over the window. What a budget in bytes comes to (trainer/budget.h).
+  /// Instead of every_steps: so many exchanges, evenly spread over the window. What a budget in bytes comes to (trainer/plan/budget.h).
   std::optional<int64_t> exchanges{};
 };
 
@@ -46,7 +46,10 @@ struct TravelOptions {
   double correction = 1;    ///< share of what a member has learnt in these steps that it keeps
 };
 
-struct IndependentOptions {};
+struct IndependentOptions {
+  /// m <- d m + (1 - d) theta after step t, d = min(ema, (1 + t) / (10 + t)); theta <- m after the last step. None: off.
+  std::optional<double> ema{};
+};
 struct WashOptions {
   double p = 0.001;  ///< share of (member, coordinate) places that really move
   DepthLaw law = DepthLaw::kLinear;

@@ -1,7 +1,7 @@
 // The text of a configuration: refused, or what is printed of it means the same.
 #include "base/error.h"
 #include "tests/fuzz/target.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace basin::trainer;

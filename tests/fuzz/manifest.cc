@@ -6,7 +6,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "tests/fuzz/target.h"
-#include "trainer/checkpoint_files.h"
+#include "trainer/checkpoint/files.h"
 
 namespace {
 

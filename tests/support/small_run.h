@@ -11,9 +11,9 @@
 
 #include "base/json.h"
 #include "comm/in_process.h"
-#include "trainer/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/resume.h"
 #include "trainer/loop.h"
-#include "trainer/resume.h"
 
 namespace basin::test {
 

@@ -1,4 +1,4 @@
-#include "trainer/checkpoint_files.h"
+#include "trainer/checkpoint/files.h"
 
 #include <gmock/gmock.h>
 

@@ -1,5 +1,5 @@
 // A population of threads that saves itself, stops, and goes on to the same bits.
-#include "trainer/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 #include <gmock/gmock.h>
 
@@ -85,6 +85,7 @@ INSTANTIATE_TEST_SUITE_P(
                       std::vector<std::string>{"strategy={name: sparta, p: 0.1, delay_steps: 5, every_steps: 2, payload: float8}"},
                       std::vector<std::string>{"strategy={name: diloco, every_steps: 3}", "population.members=3"},
                       std::vector<std::string>{"strategy={name: papa-2, every_epochs: 1}", "population.init=different"},
+                      std::vector<std::string>{"strategy={name: independent, ema: 0.9}"},
                       std::vector<std::string>{"strategy={name: gossip, every_steps: 2}", "population.members=3",
                                                "train.optimizer={name: sgd, momentum: 0}"}));
 

@@ -1,8 +1,8 @@
-#include "trainer/config_difference.h"
+#include "trainer/config/difference.h"
 
 #include <gmock/gmock.h>
 
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 namespace basin::trainer {
 namespace {

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "tests/support/config_texts.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 #include "trainer/sweep/plan.h"
 
 namespace basin::trainer {

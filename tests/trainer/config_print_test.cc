@@ -5,7 +5,7 @@
 #include <regex>
 
 #include "tests/support/config_texts.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 namespace basin::trainer {
 namespace {
@@ -31,7 +31,7 @@ TEST(Config, TheDefaultsOfEachStrategyAreThoseOfTheContract) {
     return std::regex_replace(yaml.substr(begin, yaml.find("comm:") - begin), std::regex("\n *"), " ");
   };
   const std::string window = "start: 0.0 stop: 1.0 budget: null ";
-  EXPECT_EQ(strategy("independent"), "  name: independent ");
+  EXPECT_EQ(strategy("independent"), "  name: independent ema: null ");
   EXPECT_EQ(strategy("papa"), "  name: papa alpha: 0.99 every_steps: 10 couple_lr: true buffers: true " + window);
   EXPECT_EQ(strategy("papa-all"), "  name: papa-all every_epochs: 5 renorm: repair align: none ");
   EXPECT_EQ(strategy("papa-2"), "  name: papa-2 every_epochs: 5 renorm: repair align: none ");

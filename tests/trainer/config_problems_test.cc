@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 namespace basin::trainer {
 namespace {
@@ -87,7 +87,13 @@ INSTANTIATE_TEST_SUITE_P(Names, BadConfig, ::testing::Values(
     Bad{"tarin: {}", {"a.yaml:1: tarin: unknown key (did you mean 'train'?); allowed: run, population"}},
     Bad{"train: {optimizer: {name: adamx}}", {"train.optimizer.name: 'adamx' is not known (did you mean 'adam'?); allowed: sgd, adam, adamw"}},
     Bad{"strategy: {name: wsh, alpha: 1}", {"strategy.name: 'wsh' is not known (did you mean 'wash'?); allowed: independent, wash"}},
-    Bad{"model: {name: torchscript}", {"model.name: 'torchscript' is not known", "allowed: mlp, convnet"}},
+    Bad{"model: {name: torch-script}", {"model.name: 'torch-script' is not known", "did you mean 'torchscript'", "allowed: mlp, convnet"}},
+    Bad{"model: {name: torchscript}", {"model.path", "name it"}},
+    Bad{"model: {name: torchscript, path: net.pt, width: 2}", {"model.width", "not of torchscript"}},
+    Bad{"model: {name: mlp, path: net.pt}", {"model.path", "a key of torchscript"}},
+    Bad{"{population: {init: different}, model: {name: torchscript, path: net.pt}}", {"model.name", "population.init"}},
+    Bad{"{model: {name: torchscript, path: net.pt}, strategy: {name: papa-all}}", {"strategy.renorm", "allowed: none, reset"}},
+    Bad{"{model: {name: torchscript, path: net.pt}, strategy: {name: dart, align: weight}}", {"strategy.align", "allowed: none"}},
     Bad{"data: {name: text}", {"data.name: 'text' is not known", "allowed: shapes"}},
     Bad{"population: {init: sam}", {"population.init: 'sam' is not known (did you mean 'same'?); allowed: same, different"}},
     Bad{"report: {html: yes}", {"report.html: 'yes' is not a truth value; allowed: true, false"}},

@@ -1,4 +1,4 @@
-#include "trainer/config_symmetry.h"
+#include "trainer/config/symmetry.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

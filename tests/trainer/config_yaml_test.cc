@@ -1,10 +1,10 @@
-#include "trainer/config_yaml.h"
+#include "trainer/config/yaml.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "trainer/config_scalars.h"
+#include "trainer/config/scalars.h"
 
 namespace basin::trainer {
 namespace {

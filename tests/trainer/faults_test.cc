@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "tests/support/message_of.h"
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 namespace basin::trainer {
 namespace {

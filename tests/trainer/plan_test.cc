@@ -1,4 +1,4 @@
-#include "trainer/plan.h"
+#include "trainer/plan/plan.h"
 
 #include <gmock/gmock.h>
 
@@ -7,8 +7,8 @@
 #include "tests/support/link_trial.h"
 #include "tests/support/strategy_trial.h"
 #include "tests/support/virtual_time.h"
-#include "trainer/budget.h"
-#include "trainer/probe.h"
+#include "trainer/plan/budget.h"
+#include "trainer/plan/probe.h"
 
 namespace basin::trainer {
 namespace {

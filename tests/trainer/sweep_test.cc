@@ -91,9 +91,18 @@ TEST_F(Sweep, OneLongRunIsOneMemberForAllSteps) {
   EXPECT_EQ(ParseRunConfig(ToYaml(config), "again", ".").train.steps, 40);
 }
 
+TEST_F(Sweep, TheMovingAverageIsOneMemberWithItsOwnSteps) {
+  const SweepPlan plan = Read("base: base.yaml\nset: {population.members: 4}\ncontrols: [ema]\n");
+  const RunConfig& config = plan.runs[1].config;
+  EXPECT_EQ(plan.cells[1].name, "control-ema");
+  EXPECT_EQ(config.population.members, 1);
+  EXPECT_EQ(config.train.steps, 10);
+  EXPECT_EQ(std::get<IndependentOptions>(config.strategy).ema, 0.999);
+}
+
 TEST_F(Sweep, EachRunsConfigurationReadsBackAsItself) {
   for (const SweepRun& run :
-       Read("base: base.yaml\ngrid: {strategy: [{name: wash}, {name: gossip}]}\nseeds: [1, 2]\ncontrols: [independent, one-long-run]\n")
+       Read("base: base.yaml\ngrid: {strategy: [{name: wash}, {name: gossip}]}\nseeds: [1, 2]\ncontrols: [independent, one-long-run, ema]\n")
            .runs) {
     EXPECT_EQ(ComparableYaml(ParseRunConfig(ToYaml(run.config), "again", ".")), ComparableYaml(run.config)) << run.name;
   }

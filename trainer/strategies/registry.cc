@@ -1,6 +1,6 @@
 // The table of strategies: one row each.
 #include "base/error.h"
-#include "trainer/budget.h"
+#include "trainer/plan/budget.h"
 #include "trainer/strategies/dart.h"
 #include "trainer/strategies/diloco.h"
 #include "trainer/strategies/gossip.h"

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "trainer/config_difference.h"
+#include "trainer/config/difference.h"
 
 namespace basin::trainer {
 namespace {

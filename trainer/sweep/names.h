@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/config_yaml.h"
+#include "trainer/config/yaml.h"
 
 namespace basin::trainer {
 

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "trainer/config_sections.h"
+#include "trainer/config/sections.h"
 #include "trainer/sweep/names.h"
 
 namespace basin::trainer {
@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kMostRuns = 10'000;
 constexpr const char* kBudgetKey = "strategy.budget.bytes_per_rank";
-const std::vector<std::string> kControls{"independent", "one-long-run"};
+constexpr double kControlEma = 0.999;  // of the last thousand steps or so
+const std::vector<std::string> kControls{"independent", "one-long-run", "ema"};
 
 /// One key and the values it takes.
 struct Dimension {
@@ -107,7 +108,7 @@ void ReadBudgets(const Yaml& node, const std::string& path, SweepFile& sweep, Pr
 }
 
 void ReadControls(const Yaml& node, const std::string& path, SweepFile& sweep, Problems& problems) {
-  if (!node.IsList() && !node.IsNull()) problems.Add(node.where, path, node.Found() + " is not a list; write [independent, one-long-run]");
+  if (!node.IsList() && !node.IsNull()) problems.Add(node.where, path, node.Found() + " is not a list; write [independent, one-long-run, ema]");
   for (const Yaml& item : node.items) {
     // One name is a section of one key, so the reader of names says what is allowed.
     Yaml named;
@@ -171,6 +172,18 @@ std::vector<std::vector<size_t>> Combinations(const std::vector<Dimension>& grid
   return all;
 }
 
+void KeepOneMember(RunConfig& config) {
+  config.population.members = 1;
+  config.members.resize(1);
+  std::erase_if(config.overridden, [](int member) { return member > 0; });
+}
+
+/// One member alone that ends as the moving average of its weights.
+void MakeMovingAverage(RunConfig& config) {
+  KeepOneMember(config);
+  config.strategy = IndependentOptions{.ema = kControlEma};
+}
+
 /// One member alone, as many steps as all members together, with the schedule stretched to fit.
 void MakeOneLongRun(RunConfig& config) {
   const int64_t times = config.population.members;
@@ -179,9 +192,7 @@ void MakeOneLongRun(RunConfig& config) {
     if (train.steps) *train.steps *= times;
     train.schedule.warmup_steps *= times;
   };
-  config.population.members = 1;
-  config.members.resize(1);
-  std::erase_if(config.overridden, [](int member) { return member > 0; });
+  KeepOneMember(config);
   stretch(config.train);
   stretch(config.members[0].train);
   config.evaluate.every_epochs *= times;
@@ -258,6 +269,7 @@ class Planner {
       if (!sweep_.seeds.empty()) LayOver(root, "run.seed", Yaml::Plain(std::to_string(sweep_.seeds[s])), problems);
       RunConfig config = ReadConfigTree(root, sweep_.origin, sweep_.folder, problems);
       if (control == "one-long-run") MakeOneLongRun(config);
+      if (control == "ema") MakeMovingAverage(config);
       config.name = cell.name;
       RefuseTwin(config, cell);
       const std::string name = Text(cell.name, "/seed-", config.seed);

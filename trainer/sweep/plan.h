@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 namespace basin::trainer {
 
