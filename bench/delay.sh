@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How much of a training step an exchange holds up between two ranks, blocking and with delay_steps 1, in turn (ABAB): resnet20 on generated
-# pictures, WASH. With --latency the ranks are in network namespaces with a slow cable between them (needs root; bench/slow_link.py)
+# pictures, WASH. With --latency the ranks are in network namespaces with a slow cable between them (needs root; tests/support/slow_link.py)
 # and speak TCP over it, else they share memory. Further arguments go to basin train.
 #   bench/delay.sh [--rounds 2] [--latency MILLISECONDS] [--set KEY=VALUE]...
 # Exposed: seconds in exchanges, waiting included, as a share of all seconds in steps and exchanges; the round with the smallest sum.
@@ -28,7 +28,7 @@ trap cleanup EXIT
 run=(mpirun --allow-run-as-root --oversubscribe --bind-to none -n 2)
 if [[ -n $latency ]]; then
   ip netns add "$a" && ip netns add "$b"
-  python3 "$here/bench/slow_link.py" "$a" 10.78.0.1 "$b" 10.78.0.2 "$latency" >"$folder/cable" &
+  python3 "$here/tests/support/slow_link.py" "$a" 10.78.0.1 "$b" 10.78.0.2 "$latency" >"$folder/cable" &
   cable=$!
   until grep -q up "$folder/cable"; do kill -0 "$cable"; done
   # What mpirun calls in place of ssh.

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
-#include "comm/in_process_group.h"
+#include "comm/hybrid_group.h"
 #include "comm/rank_threads.h"
 #include "comm/rules.h"
 
@@ -14,85 +15,6 @@ namespace basin::comm {
 namespace {
 
 using std::chrono::milliseconds;
-
-/// Elements [begin, begin + count) of a tensor.
-struct Slice {
-  int64_t begin = 0;
-  int64_t count = 0;
-};
-
-/// What the ranks of a process share. Between two meetings of a call either the leader writes it or all read it.
-class HybridGroup {
- public:
-  HybridGroup(int size, Communicator& across)
-      : size_(size),
-        across_(across),
-        own_(RanksOfProcess(size, across.size(), across.rank())),
-        local_(own_.second - own_.first, own_.first) {}
-
-  InProcessGroup& local() { return local_; }
-  Communicator& across() { return across_; }
-  int size() const { return size_; }
-  int first() const { return own_.first; }
-  int end() const { return own_.second; }
-  bool is_local(int rank) const { return own_.first <= rank && rank < own_.second; }
-  int ProcessOf(int rank) const {
-    int process = 0;
-    while (RanksOfProcess(size_, across_.size(), process).second <= rank) ++process;
-    return process;
-  }
-
-  /// The leader's part of an all-to-all: outgoing(from, to) says which elements local rank `from` has for rank `to` of another process,
-  /// incoming(from, to) how many local rank `to` gets from `from`. One message a pair of processes: by sender, then by receiver.
-  template <typename Outgoing, typename Incoming>
-  void Exchange(const Visit& visit, const Outgoing& outgoing, const Incoming& incoming);
-  /// After Exchange: what local rank `to` has got from rank `from` of another process.
-  torch::Tensor Received(int from, int to, int64_t count) const {
-    return received_.narrow(0, starts_[static_cast<size_t>(from) * local_.size() + to - first()], count);
-  }
-
-  torch::Tensor rows;  ///< of the leader's AllGather: [processes, n]
-
- private:
-  const int size_;
-  Communicator& across_;
-  const std::pair<int, int> own_;
-  InProcessGroup local_;
-  torch::Tensor received_;
-  std::vector<int64_t> starts_;  // in received_: [from, local to]
-};
-
-template <typename Outgoing, typename Incoming>
-void HybridGroup::Exchange(const Visit& visit, const Outgoing& outgoing, const Incoming& incoming) {
-  std::vector<torch::Tensor> parts;
-  std::vector<int64_t> send_counts(across_.size(), 0), recv_counts(across_.size(), 0);
-  starts_.assign(static_cast<size_t>(size_) * local_.size(), 0);
-  int64_t start = 0;
-  for (int process = 0; process < across_.size(); ++process) {
-    if (process == across_.rank()) continue;
-    const auto [begin, end] = RanksOfProcess(size_, across_.size(), process);
-    for (int from = first(); from < this->end(); ++from) {
-      for (int to = begin; to < end; ++to) {
-        const Slice slice = outgoing(from, to);
-        if (slice.count > 0) parts.push_back(visit.of(from).view({-1}).narrow(0, slice.begin, slice.count));
-        send_counts[process] += slice.count;
-      }
-    }
-    for (int from = begin; from < end; ++from) {
-      for (int to = first(); to < this->end(); ++to) {
-        const int64_t count = incoming(from, to);
-        starts_[static_cast<size_t>(from) * local_.size() + to - first()] = start;
-        start += count;
-        recv_counts[process] += count;
-      }
-    }
-  }
-  const auto options = visit.of(first()).options().requires_grad(false);
-  const torch::Tensor send = parts.empty() ? torch::empty({0}, options) : torch::cat(parts);
-  received_ = torch::empty({start}, options);
-  AwaitDevice(send.device());
-  across_.AllToAllV(send, send_counts, received_, recv_counts);
-}
 
 class HybridCommunicator final : public Communicator {
  public:
@@ -175,28 +97,27 @@ class HybridCommunicator final : public Communicator {
     AwaitDevice(device());
     Visit visit(group_->local(), rank(), timeout(),
                 {.operation = "AllToAllV", .x = &send, .send_counts = send_counts, .recv_counts = recv_counts});
-    const auto outgoing = [&](int from, int to) {
-      const std::span<const int64_t> counts = visit.call_of(from).send_counts;
-      Slice slice{.count = counts[to]};
-      for (int before = 0; before < to; ++before) slice.begin += counts[before];
-      return slice;
-    };
-    Lead(visit, [&] { group_->Exchange(visit, outgoing, [&](int from, int to) { return visit.call_of(to).recv_counts[from]; }); });
-    int64_t at = 0;
-    for (int p = 0; p < size(); ++p) {
-      const int64_t count = recv_counts[p];
-      if (group_->is_local(p)) {
-        CopyElements(recv, at, visit.of(p), outgoing(p, rank()).begin, count);
-      } else if (count > 0) {
-        CopyElements(recv, at, group_->Received(p, rank(), count), 0, count);
-      }
-      at += count;
-    }
+    Lead(visit, [&] { group_->Exchange(visit, Outgoing(visit), Incoming(visit)); });
+    TakeParts(recv, recv_counts, group_->done, [&](int p) -> const torch::Tensor& { return visit.of(p); },
+              [&](int p) { return visit.call_of(p).send_counts; });
     AwaitDevice(device());
     visit.Meet(/*reads_on=*/false);
-    for (int p = 0; p < size(); ++p) {
-      if (p != rank() && send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
-    }
+    CountTraffic(AllToAllTraffic(seat_, send, send_counts));
+  }
+
+  /// Waits for the ranks of this process, not for the network.
+  std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
+                                           std::span<const int64_t> recv_counts) override {
+    CheckAllToAllV(seat_, send, send_counts, recv, recv_counts);
+    torch::NoGradGuard no_grad;
+    AwaitDevice(device());
+    Visit visit(group_->local(), rank(), timeout(),
+                {.operation = "StartAllToAllV", .x = &send, .send_counts = send_counts, .recv_counts = recv_counts});
+    Lead(visit, [&] { group_->started = StartFlight(visit); });
+    auto transfer = std::make_unique<HybridTransfer>(*this, group_->started, recv, recv_counts);
+    visit.Meet(/*reads_on=*/false);
+    CountTraffic(AllToAllTraffic(seat_, send, send_counts));
+    return transfer;
   }
 
   void Barrier() override {
@@ -206,6 +127,71 @@ class HybridCommunicator final : public Communicator {
   }
 
  private:
+  /// The other half of a StartAllToAllV.
+  class HybridTransfer final : public Transfer {
+   public:
+    HybridTransfer(HybridCommunicator& comm, std::shared_ptr<HybridFlight> flight, const torch::Tensor& recv, std::span<const int64_t> recv_counts)
+        : comm_(comm), flight_(std::move(flight)), recv_(recv), recv_counts_(recv_counts.begin(), recv_counts.end()) {}
+
+    void Wait() override {
+      const torch::NoGradGuard no_grad;
+      HybridGroup& group = *comm_.group_;
+      Visit visit(group.local(), comm_.rank(), comm_.timeout(), {.operation = "Wait for an AllToAllV"});
+      comm_.Lead(visit, [&] {
+        flight_->across->Wait();
+        flight_->across.reset();  // here, on the thread that may call it
+      });
+      const auto own = [&](int p) -> const Parcel& { return flight_->own[p - group.first()]; };
+      comm_.TakeParts(recv_, recv_counts_, flight_->crossing, [&](int p) -> const torch::Tensor& { return own(p).values; },
+                      [&](int p) { return std::span<const int64_t>(own(p).counts); });
+      AwaitDevice(comm_.device());
+      visit.Meet(/*reads_on=*/false);
+    }
+
+   private:
+    HybridCommunicator& comm_;
+    std::shared_ptr<HybridFlight> flight_;
+    torch::Tensor recv_;
+    std::vector<int64_t> recv_counts_;
+  };
+
+  /// Which elements of its `send` a rank has for each other one.
+  static HybridGroup::Outgoing Outgoing(const Visit& visit) {
+    return [&visit](int from, int to) { return PartFor(visit.call_of(from).send_counts, to); };
+  }
+  static HybridGroup::Incoming Incoming(const Visit& visit) {
+    return [&visit](int from, int to) { return visit.call_of(to).recv_counts[from]; };
+  }
+  static Slice PartFor(std::span<const int64_t> counts, int to) {
+    return {.begin = std::accumulate(counts.begin(), counts.begin() + to, int64_t{0}), .count = counts[to]};
+  }
+
+  std::shared_ptr<HybridFlight> StartFlight(const Visit& visit) {
+    auto flight = std::make_shared<HybridFlight>();
+    Crossing& crossing = flight->crossing = group_->Pack(visit, Outgoing(visit), Incoming(visit));
+    for (int p = group_->first(); p < group_->end(); ++p) {
+      const std::span<const int64_t> counts = visit.call_of(p).send_counts;
+      flight->own.push_back({visit.of(p).clone(), {counts.begin(), counts.end()}});
+    }
+    flight->across = group_->across().StartAllToAllV(crossing.send, crossing.send_counts, crossing.received, crossing.recv_counts);
+    return flight;
+  }
+
+  /// Fills recv: values_of(p), counts_of(p) are what local rank p sends.
+  template <typename ValuesOf, typename CountsOf>
+  void TakeParts(torch::Tensor& recv, std::span<const int64_t> recv_counts, const Crossing& crossing, const ValuesOf& values_of,
+                 const CountsOf& counts_of) const {
+    int64_t at = 0;
+    for (int p = 0; p < size(); at += recv_counts[p++]) {
+      const int64_t count = recv_counts[p];
+      if (group_->is_local(p)) {
+        CopyElements(recv, at, values_of(p), PartFor(counts_of(p), rank()).begin, count);
+      } else if (count > 0) {
+        CopyElements(recv, at, group_->Received(crossing, p, rank(), count), 0, count);
+      }
+    }
+  }
+
   bool is_leader() const { return rank() == group_->first(); }
 
   /// Runs `part` on the leader, with this rank's deadline and watch, while the others of the process wait; all read on.
@@ -243,7 +229,7 @@ class HybridCommunicator final : public Communicator {
     std::vector<torch::Tensor> parts;
     for (int p = 0; p < size(); ++p) {
       const bool is_near = group_->is_local(p);
-      parts.push_back(is_near ? visit.of(p).narrow(0, begin, end - begin) : group_->Received(p, rank(), end - begin));
+      parts.push_back(is_near ? visit.of(p).narrow(0, begin, end - begin) : group_->Received(group_->done, p, rank(), end - begin));
     }
     SumInRankOrder(rank(), parts, x.narrow(0, begin, end - begin));
   }

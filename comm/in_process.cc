@@ -110,7 +110,7 @@ class InProcessCommunicator final : public Communicator {
     }
     AwaitDevice(device());
     visit.Meet(/*reads_on=*/false);
-    CountParts(send, send_counts);
+    CountTraffic(AllToAllTraffic(seat_, send, send_counts));
   }
 
   std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
@@ -120,7 +120,7 @@ class InProcessCommunicator final : public Communicator {
     torch::Tensor values = send.clone();  // the sender may be gone when the last peer reads it
     AwaitDevice(device());
     group_->Post(rank(), transfers_, {std::move(values), {send_counts.begin(), send_counts.end()}});
-    CountParts(send, send_counts);
+    CountTraffic(AllToAllTraffic(seat_, send, send_counts));
     return std::make_unique<InProcessTransfer>(*this, *group_, transfers_++, recv, recv_counts);
   }
 
@@ -136,12 +136,6 @@ class InProcessCommunicator final : public Communicator {
     std::vector<torch::Tensor> parts;
     for (int p = 0; p < size(); ++p) parts.push_back(visit.of(p).narrow(0, begin, end - begin));
     SumInRankOrder(rank(), parts, x.narrow(0, begin, end - begin));
-  }
-
-  void CountParts(const torch::Tensor& send, std::span<const int64_t> send_counts) {
-    for (int p = 0; p < size(); ++p) {
-      if (p != rank() && send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
-    }
   }
 
   Seat seat_;

@@ -104,7 +104,7 @@ class MpiCommunicator final : public Communicator {
       flight.Wait();
       if (!recv.is_cpu()) recv.copy_(in);
     });
-    CountParts(send, send_counts);
+    CountTraffic(AllToAllTraffic(seat_, send, send_counts));
   }
 
   std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
@@ -119,7 +119,7 @@ class MpiCommunicator final : public Communicator {
       PostParts(transfer->flight(), out, send_counts, in, recv_counts);
       session_.progress().Add(transfer->flight());
     });
-    CountParts(send, send_counts);
+    CountTraffic(AllToAllTraffic(seat_, send, send_counts));
     return transfer;
   }
 
@@ -175,11 +175,6 @@ class MpiCommunicator final : public Communicator {
     });
     const int64_t own = send_counts[rank()];
     if (own > 0) in.narrow(0, from[rank()], own).copy_(out.narrow(0, to[rank()], own));
-  }
-  void CountParts(const torch::Tensor& send, std::span<const int64_t> send_counts) {
-    ForEachPeer([&](int p) {
-      if (send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
-    });
   }
 
   /// One call of the contract: its number, and what Guard does. Transfers may be waited for in any order, so Wait has no number.

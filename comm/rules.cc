@@ -100,6 +100,16 @@ Traffic AllReduceTraffic(const Seat& seat, int64_t n, int64_t element_bytes) {
   return {.bytes = ((n - shard) + peers * shard) * element_bytes, .messages = scatter + gather};
 }
 
+Traffic AllToAllTraffic(const Seat& seat, const torch::Tensor& send, std::span<const int64_t> send_counts) {
+  Traffic traffic;
+  for (int p = 0; p < seat.size; ++p) {
+    if (p == seat.rank || send_counts[p] == 0) continue;
+    traffic.bytes += send_counts[p] * ElementBytes(send);
+    ++traffic.messages;
+  }
+  return traffic;
+}
+
 void AwaitDevice(torch::Device device) {
   if (device.is_cpu()) return;
   c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();

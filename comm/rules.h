@@ -37,6 +37,8 @@ TreePlace BroadcastPlace(const Seat& seat, int root);
 
 /// What AllReduceSum of n elements sends from this rank, by the formula of communicator.h.
 Traffic AllReduceTraffic(const Seat& seat, int64_t n, int64_t element_bytes);
+/// What AllToAllV of `send` sends: one message for each peer that gets something.
+Traffic AllToAllTraffic(const Seat& seat, const torch::Tensor& send, std::span<const int64_t> send_counts);
 
 inline int64_t ElementBytes(const torch::Tensor& x) { return static_cast<int64_t>(x.element_size()); }
 inline int64_t TensorBytes(const torch::Tensor& x) { return static_cast<int64_t>(x.nbytes()); }

@@ -34,6 +34,7 @@ std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool f
       ->type_name("HOW");
   command.add_option("--seed", options->seed, "of what is random in aligning (default 0)");
   command.add_option("--starts", options->starts, "searches of weight matching; the best counts (default 1)")->check(CLI::Range(1, 10000));
+  command.add_flag("--coloured", options->coloured, "weight: ids that share no tensor at the same time, on all cores");
   command.add_option("--samples", options->samples, "training images that methods look at (default: all, at most 10000)")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 40));
   command.add_option("--similarity", options->similarity, "activation: correlation (default) | second-moment")
@@ -42,6 +43,9 @@ std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool f
   command.add_flag("--before-relu", options->before_relu, "activation: compare units before their ReLU");
   command.add_option("--epochs", options->epochs, "ste, sinkhorn: passes over the samples (default 1)")->check(CLI::PositiveNumber);
   command.add_option("--lr", options->lr, "ste, sinkhorn: learning rate (default 0.01, 0.1)")->check(CLI::PositiveNumber);
+  command.add_option("--loss", options->loss, "sinkhorn: midpoint (default, cross-entropy of the average) | distance (of the weights, no images)")
+      ->check(CLI::IsMember({"midpoint", "distance"}))
+      ->type_name("WHAT");
   command.add_option("--ridge", options->ridge, "cca: added to the covariances, in units of their mean variance (default 0.001)")
       ->check(CLI::NonNegativeNumber);
   command.add_option("--symmetry", options->symmetry, "which units belong together, for networks of your own (docs/merging.md)")->type_name("FILE");

@@ -40,6 +40,9 @@ std::shared_ptr<MendingArguments> AddMendingOptions(CLI::App& command, const std
   }
   if (!merged) return arguments;
   command.add_flag("--calibrate-bias", arguments->calibrate_bias, "weigh the bias at depth h by lambda^h (plain networks; needs no images)");
+  command.add_option("--remove-biases", arguments->remove_biases, "zero the biases of the last K layers, the classifier included (plain networks)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->type_name("K");
   command.add_flag("--temperature", arguments->temperature, "divide the logits by the best temperature on the sample");
   return arguments;
 }
@@ -49,6 +52,7 @@ trainer::MendingOptions AsOptions(const MendingArguments& arguments) {
           .form = kForms.at(arguments.form),
           .averaged = arguments.averaged,
           .calibrate_biases = arguments.calibrate_bias,
+          .remove_biases = arguments.remove_biases,
           .temperature = arguments.temperature,
           .samples = arguments.samples};
 }

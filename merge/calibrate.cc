@@ -61,7 +61,7 @@ void CalibrateBiases(models::Classifier& merged, std::span<const models::StateDi
 void RemoveLastBiases(models::Classifier& model, int64_t count) {
   const torch::NoGradGuard no_grad;
   auto layers = models::HookedLayers(model);
-  BASIN_CHECK(count >= 0 && count <= std::ssize(layers), count, " biases of ", layers.size(), " layers");
+  if (count < 0 || count > std::ssize(layers)) throw ConfigError(Text("the biases of the last ", count, " layers are to go; allowed: 0 to ", layers.size()));
   for (auto layer = layers.end() - count; layer != layers.end(); ++layer) {
     if (layer->bias.defined()) layer->bias.zero_();
   }

@@ -18,7 +18,7 @@ namespace basin::merge {
 void CalibrateBiases(models::Classifier& merged, std::span<const models::StateDict> parents, std::span<const double> weights = {});
 
 /// Zeroes the biases of the last `count` layers, the classifier included (the removal variant; count is chosen on a
-/// validation set).
+/// validation set). ConfigError: the network has fewer layers.
 void RemoveLastBiases(models::Classifier& model, int64_t count);
 
 /// T > 0 with the smallest mean cross-entropy of logits / T, in [1e-3, 1e3], by bisection on the derivative in 1/T, in which

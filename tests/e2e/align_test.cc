@@ -49,6 +49,24 @@ TEST_F(Align, MatchDoesNotDependOnTheNumberOfRanks) {
   EXPECT_EQ(shared.out.find("objective"), shared.out.rfind("objective")) << "one rank prints: " << shared.out;
 }
 
+TEST_F(Align, ColouredMatchingFitsAndSaysSo) {
+  const CommandResult matched = Basin({"match", kConfig, Member(0), Member(1), "--coloured", "--out", Path("coloured.safetensors"), "--json"});
+  ASSERT_EQ(matched.exit_code, 0) << matched.err;
+  const Json report = Json::parse(matched.out);
+  EXPECT_EQ(report["coloured"], true);
+  EXPECT_GT(report["objective"]["after"], report["objective"]["before"]);
+}
+
+TEST_F(Align, SinkhornByDistanceEndsNoFartherThanWhereWeightMatchingBegan) {
+  const CommandResult matched = Basin({"match", kConfig, Member(0), Member(1), "--align", "sinkhorn", "--loss", "distance", "--samples", "64", "--out",
+                                       Path("distance.safetensors"), "--json"});
+  ASSERT_EQ(matched.exit_code, 0) << matched.err;
+  const Json report = Json::parse(matched.out);
+  EXPECT_EQ(report["loss_of"], "distance");
+  EXPECT_LE(report["loss"]["best"], report["loss"]["first"]);
+  EXPECT_LT(report["distance"]["l2_after"], report["distance"]["l2_before"]);
+}
+
 TEST_F(Align, MergeAlignsByEachMethodAloneAndShared) {
   for (const std::string method : {"weight", "many", "universe"}) {
     const std::string alone = method + ".safetensors", shared = method + "_shared.safetensors";

@@ -51,7 +51,8 @@ TEST_F(Analysis, MergeMendsInEveryWayAndSaysSo) {
            {"--renorm", "reshift"},
            {"--renorm", "repair", "--form", "closed"},
            {"--renorm", "rescale", "--averaged", "--samples", "64"},
-           {"--calibrate-bias", "--temperature"}}) {
+           {"--calibrate-bias", "--temperature"},
+           {"--remove-biases", "2"}}) {
     std::vector<std::string> words{"merge", Configuration(), Member(0), Member(1), "--weights", "0.7,0.3", "--json", "--out", Path("mended.safetensors")};
     words.insert(words.end(), how.begin(), how.end());
     const Json report = AsJson(words);
@@ -68,6 +69,7 @@ TEST_F(Analysis, MendingThatMakesNoSenseIsRefused) {
   EXPECT_EQ(Basin({"merge", Configuration(), Member(0), Member(1), "--renorm", "mend", "--out", Path("x.safetensors")}).exit_code, 2);
   EXPECT_EQ(Basin({"merge", Member(0), Member(1), "--renorm", "repair", "--out", Path("x.safetensors")}).exit_code, 2);
   EXPECT_EQ(Basin({"merge", Configuration(), "--set", "model.norm=batch", Member(0), Member(1), "--calibrate-bias", "--out", Path("x.safetensors")}).exit_code, 3);
+  EXPECT_EQ(Basin({"merge", Configuration(), Member(0), Member(1), "--remove-biases", "99", "--out", Path("x.safetensors")}).exit_code, 2);
 }
 
 TEST_F(Analysis, LmcHasTheMendedCurveBesideThePlainOneAndPictures) {

@@ -107,6 +107,14 @@ TEST_F(Train, GivesTheSameBitsForFourMembersInOneProcessInTwoInThreeAndInFour) {
   }
 }
 
+TEST_F(Train, GivesTheSameBitsInTwoProcessesWhenExchangesAreLate) {
+  const std::vector<std::string> set{"population.members=4", "strategy={name: wash, p: 0.05, delay_steps: 2}", "train={steps: 12, batch_size: 64}",
+                                     "lmc.pairs=none"};
+  const Json one = Threads("one", set), two = Processes("two", 2, set);
+  EXPECT_EQ(Hashes(one), Hashes(two));
+  EXPECT_EQ(one["bytes"], two["bytes"]);
+}
+
 TEST_F(Train, WithFewerMembersThanProcessesIsRefused) {
   const CommandResult refused = test::RunUnderMpi(3, Words("run"));
   EXPECT_EQ(refused.exit_code, 2) << refused.err;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Two members on two "hosts", which are network namespaces with a cable between them, and a basin-coordinator on the first.
 #   pull: the cable is pulled once both train, and put back when the coordinator has decided
-#   slow: the cable carries 100 Mbit/s and, where the kernel can, takes 5 ms each way; nobody pulls it
+#   slow: the cable carries 100 Mbit/s and takes 5 ms each way (by the kernel's netem, else by tests/support/slow_link.py); nobody pulls it
 # Prints mpirun's exit code; leaves the run in FOLDER/run.
 # Usage: two_hosts.sh BIN_FOLDER CONFIG FOLDER pull|slow abort|continue [options of basin train]      needs root, iproute2; exit code 77: not here
 set -u
@@ -11,8 +11,9 @@ recovery=()
 [ "$on_loss" = continue ] && recovery=(--enable-recovery)
 a=basin-a-$$ b=basin-b-$$
 command -v ip >/dev/null && ip netns add "$a" 2>/dev/null || { echo "no network namespaces here"; exit 77; }
-coordinator=
+coordinator= slow_link=
 cleanup() {
+  [ -n "$slow_link" ] && kill "$slow_link" 2>/dev/null
   [ -n "$coordinator" ] && kill "$coordinator" 2>/dev/null
   ip netns del "$a"
   ip netns del "$b"
@@ -20,17 +21,23 @@ cleanup() {
 trap cleanup EXIT
 set -e
 ip netns add "$b"
-ip link add cable netns "$a" type veth peer name cable netns "$b"
-ip -n "$a" addr add 10.77.0.1/24 dev cable
-ip -n "$b" addr add 10.77.0.2/24 dev cable
-for host in "$a" "$b"; do ip -n "$host" link set lo up; ip -n "$host" link set cable up; done
+plug_in() {
+  ip link add cable netns "$a" type veth peer name cable netns "$b"
+  ip -n "$a" addr add 10.77.0.1/24 dev cable
+  ip -n "$b" addr add 10.77.0.2/24 dev cable
+  for host in "$a" "$b"; do ip -n "$host" link set lo up; ip -n "$host" link set cable up; done
+}
+plug_in
 set +e
 if [ "$cable" = slow ]; then
-  for host in "$a" "$b"; do
-    ip netns exec "$host" tc qdisc add dev cable root netem delay 5ms rate 100mbit 2>/dev/null ||
-      ip netns exec "$host" tc qdisc add dev cable root tbf rate 100mbit burst 64kb latency 400ms || exit 77
-  done
-  ip netns exec "$a" tc qdisc show dev cable
+  if ip netns exec "$a" tc qdisc add dev cable root netem delay 5ms rate 100mbit 2>/dev/null; then
+    ip netns exec "$b" tc qdisc add dev cable root netem delay 5ms rate 100mbit
+  else
+    ip -n "$a" link del cable
+    python3 "$(dirname "$0")/../support/slow_link.py" "$a" 10.77.0.1 "$b" 10.77.0.2 5 100 >"$folder/cable" 2>&1 &
+    slow_link=$!
+    until grep -q up "$folder/cable"; do kill -0 "$slow_link" 2>/dev/null || { echo "no slow cable here: $(cat "$folder/cable")"; exit 77; }; done
+  fi
 fi
 # What mpirun calls in place of ssh.
 printf '#!/bin/sh\nhost=$1; shift; case $host in 10.77.0.1) host=%s;; *) host=%s;; esac\nexec ip netns exec $host sh -c "$*"\n' "$a" "$b" >"$folder/agent"

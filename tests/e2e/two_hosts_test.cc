@@ -31,6 +31,8 @@ TEST_F(TwoHosts, OverASlowNetworkTrainToTheSameBitsAsThreads) {
   const test::CommandResult result = Run("slow", "abort", 30);
   if (result.exit_code == 77) GTEST_SKIP() << result.out;
   EXPECT_NE(result.out.find("exit 0"), std::string::npos) << result.out << result.err;
+  // Each of 30 exchanges takes one of the two at least 5 ms, the time of a message on the cable.
+  EXPECT_GE(base::ReadJson(Result()).at("seconds").at("exchange"), 30 * 0.005 / 2);
   const std::string threads = (folder_.path() / "threads").string();
   const test::CommandResult alone = test::RunCommand({test::Program("basin"), "train", std::string(BASIN_SOURCE_DIR) + "/configs/smoke.yaml", "--quiet",
                                                       "--run-dir", threads, "--set", "train.steps=30", "--set", "population.members=2"});

@@ -19,11 +19,12 @@ base::Json MatchingAsJson(const merge::Matching& matching, const AlignOptions& o
           {"converged", matching.converged},
           {"seed", options.seed},
           {"starts", options.starts},
+          {"coloured", options.coloured},
           {"start", matching.start}};
 }
 
 std::vector<Alignment> AlignByWeight(std::span<const merge::NetworkPair> pairs, const AlignTools& tools) {
-  const merge::WeightMatchingOptions options{.seed = tools.options.seed, .starts = tools.options.starts};
+  const merge::WeightMatchingOptions options{.seed = tools.options.seed, .starts = tools.options.starts, .coloured = tools.options.coloured};
   const auto found = merge::MatchWeightsOfPairs(tools.spec, pairs, options, tools.share);
   std::vector<Alignment> aligned;
   for (size_t pair = 0; pair < pairs.size(); ++pair) {

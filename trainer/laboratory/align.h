@@ -20,6 +20,7 @@ struct AlignOptions {
   std::string method = "none";
   uint64_t seed = 0;  ///< of everything random in it
   int starts = 1;     ///< searches, of which the best counts; for methods that search
+  bool coloured = false;  ///< weight: ids that share no tensor are matched at the same time
   std::optional<std::filesystem::path> symmetry{};  ///< a specification (trainer/config/symmetry.h) instead of the configured network's
   // Methods that look at training images, un-augmented:
   int64_t samples = 10000;                    ///< images, drawn by the seed; all when there are fewer
@@ -27,6 +28,7 @@ struct AlignOptions {
   bool before_relu = false;                   ///< activation: units are compared before their ReLU
   double epochs = 1;                          ///< ste, sinkhorn: passes over the samples
   double lr = 0;                              ///< ste, sinkhorn: learning rate; 0: the method's own
+  std::string loss = "midpoint";              ///< sinkhorn: "midpoint" (cross-entropy there) | "distance" (between the weights)
   double ridge = 1e-3;                        ///< cca: added to the covariances, in units of their mean variance
 };
 

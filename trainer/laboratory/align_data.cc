@@ -129,11 +129,14 @@ std::vector<Alignment> AlignBySinkhorn(std::span<const merge::NetworkPair> pairs
   Show show(tools);
   const merge::TrainingBatches batches = show.training();
   const double lr = tools.options.lr > 0 ? tools.options.lr : merge::SinkhornOptions{}.lr;
-  const base::Json settings{{"samples", show.samples()}, {"epochs", tools.options.epochs}, {"steps", batches.steps}, {"lr", lr}, {"seed", tools.options.seed}};
+  const bool by_distance = tools.options.loss == "distance";
+  const base::Json settings{{"samples", show.samples()}, {"epochs", tools.options.epochs}, {"steps", batches.steps}, {"lr", lr},
+                            {"loss_of", tools.options.loss}, {"seed", tools.options.seed}};
   return AlignByLearning(pairs, tools, settings, [&](const merge::NetworkPair& pair) {
     // Begun where weight matching ends.
     const auto warm = merge::MatchWeights(tools.spec, *pair.a, *pair.b, {.seed = tools.options.seed, .starts = tools.options.starts}).permutations;
-    merge::SinkhornMatching found = merge::MatchSinkhorn(show.a(), *pair.a, *pair.b, {.lr = lr, .warm = warm}, batches);
+    merge::SinkhornMatching found = merge::MatchSinkhorn(show.a(), *pair.a, *pair.b, {.lr = lr, .weight_steps = batches.steps, .warm = warm},
+                                                         by_distance ? std::nullopt : std::optional(batches));
     return Learnt{std::move(found.permutations), found.hard.front(), found.hard[found.best_step]};
   });
 }

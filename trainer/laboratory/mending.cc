@@ -54,6 +54,7 @@ base::Json AsJson(const MendingOptions& options, int64_t samples) {
     json["averaged"] = options.averaged;
   }
   if (options.calibrate_biases) json["calibrate_biases"] = true;
+  if (options.remove_biases > 0) json["remove_biases"] = options.remove_biases;
   return json;
 }
 
@@ -118,6 +119,7 @@ void Mender::Reset(models::Classifier& merged) {
 
 double Mender::Mend(models::Classifier& merged, std::span<const size_t> of, std::span<const double> weights) {
   if (options_.calibrate_biases) CalibrateBiases(merged, of, weights);
+  if (options_.remove_biases > 0) merge::RemoveLastBiases(merged, options_.remove_biases);
   if (options_.renorm == Kind::kReset) Reset(merged);
   if (Corrects(options_.renorm)) Renormalise(merged, of, weights);
   merged.eval();

@@ -23,10 +23,11 @@ struct MendingOptions {
   } form = Form::kTogether;
   bool averaged = false;          ///< one target a layer instead of one a unit
   bool calibrate_biases = false;  ///< before all else; plain networks
+  int64_t remove_biases = 0;      ///< then: the biases of so many last layers become zero
   bool temperature = false;       ///< after all else: the classifier is divided by the best temperature on the sample
   int64_t samples = 0;            ///< training images; 0: all, at most kManySamples; reset alone: evaluate.recalibrate_batches
 
-  bool any() const { return renorm != Renorm::kNone || calibrate_biases || temperature; }
+  bool any() const { return renorm != Renorm::kNone || calibrate_biases || remove_biases > 0 || temperature; }
 };
 std::string_view RenormName(MendingOptions::Renorm renorm);
 std::string_view FormName(MendingOptions::Form form);

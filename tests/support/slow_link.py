@@ -1,7 +1,7 @@
 """A slow cable between two network namespaces, for machines whose kernel cannot delay packets itself (tc netem): whatever one side sends
-comes out of the other side after the latency. Needs root. Runs until it is ended; says "up" when packets pass.
+comes out of the other side after the latency, and no faster than the rate. Needs root. Runs until it is ended; says "up" when packets pass.
 
-Usage: slow_link.py NAMESPACE_A ADDRESS_A NAMESPACE_B ADDRESS_B LATENCY_MS
+Usage: slow_link.py NAMESPACE_A ADDRESS_A NAMESPACE_B ADDRESS_B LATENCY_MS [MEGABITS_PER_SECOND]
 """
 
 import collections
@@ -39,10 +39,12 @@ def open_end(namespace, address):
 
 
 def main():
-    name_a, address_a, name_b, address_b, latency = sys.argv[1:]
+    name_a, address_a, name_b, address_b, latency = sys.argv[1:6]
     latency = float(latency) / 1e3
+    seconds_a_byte = 8e-6 / float(sys.argv[6]) if len(sys.argv) > 6 else 0.0
     ends = [open_end(name_a, address_a), open_end(name_b, address_b)]
     waiting = {end: collections.deque() for end in ends}  # by where they come out: (when, packet)
+    sent = {end: 0.0 for end in ends}  # until when the direction to that end is taken
     os.nice(-10)  # a packet must not wait for a core that computes
     print("up", flush=True)
     while True:
@@ -51,7 +53,9 @@ def main():
         readable, _, _ = select.select(ends, [], [], pause)
         for end in readable:
             other = ends[1 - ends.index(end)]
-            waiting[other].append((time.monotonic() + latency, os.read(end, MTU + 100)))
+            packet = os.read(end, MTU + 100)
+            sent[other] = max(sent[other], time.monotonic()) + seconds_a_byte * len(packet)
+            waiting[other].append((sent[other] + latency, packet))
         now = time.monotonic()
         for end, queue in waiting.items():
             while queue and queue[0][0] <= now:
