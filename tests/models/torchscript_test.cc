@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "models/batch_norm.h"
 #include "models/flat_params.h"
 #include "models/layers.h"
@@ -176,6 +177,32 @@ TEST_F(ScriptFile, NeedsTrainableFloat32Weights) {
   net.register_parameter("scale", torch::ones({1}, torch::kFloat64).requires_grad_(), false);
   net.save(path().string());
   EXPECT_THAT(Refusal(), HasSubstr("has scale of type Double; trainable weights must be float32"));
+}
+
+/// As tests/golden/torchscript.py makes them.
+torch::Tensor GoldenImages(int64_t first, int64_t count) {
+  return torch::sin(torch::arange(first, first + count * 2 * 8 * 8, torch::kFloat64) * 0.37).to(torch::kFloat32).view({count, 2, 8, 8});
+}
+
+TEST(GoldenScript, HasTheNamesTheLogitsAndTheRecomputedStatisticsOfPyTorch) {
+  const std::filesystem::path folder = std::filesystem::path(BASIN_SOURCE_DIR) / "tests/golden";
+  const base::Json golden = base::ReadJson(folder / "torchscript.json");
+  const auto model = MakeModel({.name = "torchscript", .path = folder / "torchscript.pt"}, {2, 8, 8}, 4);
+  EXPECT_EQ(NamesOf(*model), golden["names"].get<std::vector<std::string>>());
+  model->eval();
+  const torch::Tensor logits = model->forward(GoldenImages(0, 3)).detach().flatten().to(torch::kFloat64);
+  // 1e-5: float32, perhaps another processor.
+  EXPECT_LT(RelativeDifference(logits, torch::tensor(golden["logits"].get<std::vector<double>>(), torch::kFloat64)), 1e-5);
+
+  RecalibrateBatchNorm(*model, [](const auto& visit) {
+    visit(GoldenImages(1000, 5));
+    visit(GoldenImages(5000, 7));
+  });
+  const StateDict state = StateOf(*model);
+  for (const auto& [name, values] : golden["statistics"].items()) {
+    const torch::Tensor expected = torch::tensor(values.get<std::vector<double>>(), torch::kFloat64);
+    EXPECT_LT(RelativeDifference(*FindTensor(state, name), expected), 1e-5) << name;
+  }
 }
 
 TEST(Registry, AsksForTheFileOfATorchScriptNetworkAndForNoOther) {
