@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${1:-1000000}
 shift || true
-[ $# -gt 0 ] || set -- safetensors messages idx cifar config manifest
+[ $# -gt 0 ] || set -- safetensors pth messages idx cifar config manifest
 launch/build.sh fuzz fuzz_programs
 export OMP_NUM_THREADS=1
 # LibTorch's and gRPC's containers are not instrumented, so theirs cannot be followed.

@@ -74,7 +74,7 @@ std::string Progress::Line(Time now, bool brief) const {
   }
   if (!options_.is_terminal) line += Text("  epoch ", state_.epoch);
   if (rate > 0 && !brief) line += "  " + FormatNumber(rate, 3) + " steps/s";
-  line += "  loss " + FormatNumber(state_.loss, 3);
+  if (state_.loss != 0) line += "  loss " + FormatNumber(state_.loss, 3);  // 0: none was read back yet
   if (state_.members > 1) line += "  sent " + FormatBytes(state_.bytes_sent) + "/rank";
   if (rate > 0) line += "  ETA " + FormatDuration(static_cast<double>(state_.total_steps - state_.step) / rate);
   return line;

@@ -24,7 +24,7 @@ struct MemberProgress {
 struct ProgressState {
   int64_t step = 0, total_steps = 0;
   int64_t epoch = 0;
-  double loss = 0;
+  double loss = 0;           ///< 0: not known yet
   int64_t bytes_sent = 0;  ///< by this rank; shown when there are several members
   int64_t members = 1;
   std::vector<MemberProgress> population{};  ///< drawn on terminals, a line each below the run's

@@ -1,7 +1,9 @@
 #include "report/sweep_view.h"
 
+#include <cctype>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
 
 #include "base/error.h"
 #include "report/progress.h"
@@ -26,13 +28,21 @@ std::string Printed(const char* format, double value) {
 /// p-values below a thousandth are not known better than that they are small.
 std::string PText(double p) { return p < 0.001 ? "< 0.001" : Printed("%.3f", p); }
 
+/// For a page: a capital letter, a full stop, and the sign for "plus or minus".
+std::string Sentence(std::string line) {
+  constexpr std::string_view kPlusMinus = " +- ";
+  for (size_t at = 0; (at = line.find(kPlusMinus, at)) != std::string::npos;) line.replace(at, kPlusMinus.size(), " \u00b1 ");
+  line[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(line[0])));
+  return line + ".";
+}
+
 }  // namespace
 
 std::vector<std::string> Verdicts(const std::vector<SweepSetting>& settings, const SweepSummary& summary) {
-  std::vector<std::string> lines;
+  std::vector<std::string> lines, free;  // free: of what sends nothing, which nobody asked about first
   for (const SweepLevel& level : summary.levels) {
     const size_t best = level.settings.front();
-    std::string line = Text(level.group, level.bytes > 0 ? ByteText(level.bytes) + " a rank: " : "nothing sent: ", settings[best].name, " ",
+    std::string line = Text(level.group, level.bytes > 0 ? "for " + ByteText(level.bytes) + " a rank: " : "for nothing sent: ", settings[best].name, " ",
                             PercentText(summary.accuracy[best]));
     if (level.settings.size() > 1) {
       std::string others;
@@ -40,8 +50,14 @@ std::vector<std::string> Verdicts(const std::vector<SweepSetting>& settings, con
         others += Text(others.empty() ? "" : ", ", settings[k].name, " ", PercentText(summary.accuracy[k]));
       line += others.empty() ? "; better than all others there" : "; not told apart from " + others;
     }
-    lines.push_back(std::move(line));
+    (level.bytes > 0 ? lines : free).push_back(std::move(line));
   }
+  if (!summary.front.empty()) {
+    const size_t best = summary.front.back();  // the front rises with the bytes
+    lines.insert(lines.begin(), Text("best of those that exchange: ", settings[best].name, " ", PercentText(summary.accuracy[best]), " for ",
+                                     ByteText(summary.bytes[best].mean), " a rank"));
+  }
+  lines.insert(lines.end(), free.begin(), free.end());
   return lines;
 }
 
@@ -65,6 +81,7 @@ Table ComparisonTable(const std::vector<SweepSetting>& settings, const SweepSumm
 ComparedRuns SweepPage(const std::string& title, const std::string& state, const std::vector<Setting>& runs,
                        const std::vector<SweepSetting>& settings, const SweepSummary& summary, const std::vector<std::string>& failures) {
   ComparedRuns page{.title = title, .introduction = state, .verdicts = Verdicts(settings, summary), .settings = runs};
+  for (std::string& line : page.verdicts) line = Sentence(line);
   if (const Table differences = ComparisonTable(settings, summary); differences.num_rows() > 0) {
     page.tables.push_back({.title = "Differences at equal bytes",
                            .note = "Accuracy of the average. Two-sided t tests: paired over seeds where both settings ran the same ones, Welch's "

@@ -10,7 +10,7 @@
 
 namespace basin::report {
 
-/// One line a level: its best setting, and which others cannot be told apart from it.
+/// The best of all that exchange; then a line a level: its best setting, and which others cannot be told apart from it. What sends nothing comes last.
 std::vector<std::string> Verdicts(const std::vector<SweepSetting>& settings, const SweepSummary& summary);
 /// Two settings of one level a row: difference in points, 95 % interval, test, p, p after Holm.
 Table ComparisonTable(const std::vector<SweepSetting>& settings, const SweepSummary& summary);

@@ -64,6 +64,15 @@
     return options;
   };
 
+  // From the least to the largest value along an axis, whiskers included.
+  const reach = (curves, axis) => {
+    const values = curves.flatMap((curve) => {
+      const whiskers = (curve.whiskers === 'x' ? 'x' : 'y') === axis ? [...(curve.low ?? []), ...(curve.high ?? [])] : [];
+      return [...curve[axis], ...whiskers].filter((value) => value !== null);
+    });
+    return values.length === 0 ? {} : { suggestedMin: Math.min(...values), suggestedMax: Math.max(...values) };
+  };
+
   const points = (curve, ys) => curve.x.map((x, k) => ({ x, y: ys[k] ?? NaN }));
 
   // What stands for one curve: its line or dots, and before them the two edges of its band.
@@ -187,12 +196,12 @@
       data: { datasets: description.curves.flatMap(datasets) },
       plugins: [extras(description)],
       options: {
-        animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true, spanGaps: false,
+        animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: !scattered, spanGaps: false,
         layout: { padding: { right: 8, top: 4 } },
         interaction: { mode: 'nearest', intersect: false, axis: description.y.names ? 'y' : 'xy' },
         scales: {
-          x: { ...scale(description.x, !scattered), ...(description.x.log ? logRoom(description) : {}) },
-          y: scale(description.y, false),
+          x: { ...(description.y.names ? reach(description.curves, 'x') : {}), ...scale(description.x, !scattered), ...(description.x.log ? logRoom(description) : {}) },
+          y: { ...(scattered && !description.y.names ? reach(description.curves, 'y') : {}), ...scale(description.y, false) },
         },
         plugins: { legend: { display: false }, tooltip: tooltip(description) },
       },

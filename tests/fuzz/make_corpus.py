@@ -1,13 +1,21 @@
 """Writes the corpus of the fuzz targets: small good inputs, and one or two broken in the usual ways.
 
-Usage: tests/fuzz/make_corpus.py  (needs protoc for the messages)
+Usage: tests/fuzz/make_corpus.py  (needs protoc for the messages; torch for pth, which is left as it is without)
 """
 
+import collections
 import gzip
+import io
 import json
 import pathlib
 import struct
 import subprocess
+import zipfile
+
+try:
+    import torch
+except ImportError:
+    torch = None
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -115,3 +123,23 @@ FETCH, GIVE = message(12, "FetchTaskRequest", CALLER, 0.75), message(13, "Return
 put("messages", "tasks", GROUP + POST + FETCH + FETCH + GIVE + message(13, "ReturnTaskRequest", f"{CALLER} id: 1 values: 2")
     + message(13, "ReturnTaskRequest", f"{CALLER} id: 1 values: 3") + message(14, "TaskResultsRequest", f"{CALLER} from: 1"))
 put("messages", "replies", message(15, "AverageReply", 'state: DONE reason: "r"') + message(15, "FetchTaskReply", 'state: GIVEN id: 1 work: "w"'))
+
+
+def pth(name, content):
+    """What torch.save writes: the whole file, or (first byte 1) its pickle alone."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    if name == "whole":
+        return put("pth", name, b"\0" + file.getvalue())
+    archive = zipfile.ZipFile(file)
+    put("pth", name, b"\1" + next(archive.read(entry) for entry in archive.namelist() if entry.endswith("data.pkl")))
+
+
+if torch is not None:
+    matrix = torch.arange(6.0).view(2, 3)
+    pth("whole", {"a": matrix, "b": torch.tensor([1, 2])})
+    pth("dict", {"a": matrix, "b": torch.tensor([1, 2])})
+    pth("ordered", collections.OrderedDict(w=matrix.t(), h=torch.zeros(3, dtype=torch.bfloat16)))
+    pth("module", torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).state_dict())
+    pth("nested", {"state": {"a": matrix}, "epoch": 3})
+    pth("float8", {"x": torch.zeros(4).to(torch.float8_e4m3fn)})

@@ -92,12 +92,12 @@ TEST(Progress, WipesTheRestOfALongerLine) {
   state.step = 10;
   bench.progress.Update(state);
   EXPECT_EQ(bench.Take(), "\rstep 10/1000  1 %  loss 123");
-  state.loss = 0;
+  state.loss = 0.5;
   state.total_steps = 99;
   state.step = 1;
   bench.clock.Advance(seconds(1));
   bench.progress.Update(state);
-  EXPECT_EQ(bench.Take(), "\rstep 1/99  1 %  loss 0.00  ");
+  EXPECT_EQ(bench.Take(), "\rstep 1/99  1 %  loss 0.50  ");
 }
 
 TEST(Progress, StaysWithinTheColumnsOfATerminal) {

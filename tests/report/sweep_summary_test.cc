@@ -97,9 +97,10 @@ TEST(Sweep, JsonNamesBestAndFront) {
 TEST(SweepView, AVerdictNamesPriceBestAndTheRest) {
   const std::vector<SweepSetting> settings = TwoBudgets();
   EXPECT_THAT(Verdicts(settings, SummariseSweep(settings)),
-              ElementsAre("nothing sent: control-independent 72.33 +- 2.52 %",
-                          "1.0 kB a rank: wash-1 91.00 +- 1.00 %; better than all others there",
-                          "2.0 kB a rank: wash-2 94.20 +- 1.06 %; not told apart from papa-2 94.00 +- 0.78 %"));
+              ElementsAre("best of those that exchange: wash-2 94.20 +- 1.06 % for 2.0 kB a rank",
+                          "for 1.0 kB a rank: wash-1 91.00 +- 1.00 %; better than all others there",
+                          "for 2.0 kB a rank: wash-2 94.20 +- 1.06 %; not told apart from papa-2 94.00 +- 0.78 %",
+                          "for nothing sent: control-independent 72.33 +- 2.52 %"));
 }
 
 TEST(SweepView, ThePageHoldsVerdictsDifferencesAndFailures) {
