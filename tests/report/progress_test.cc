@@ -97,7 +97,7 @@ TEST(Progress, WipesTheRestOfALongerLine) {
   state.step = 1;
   bench.clock.Advance(seconds(1));
   bench.progress.Update(state);
-  EXPECT_EQ(bench.Take(), "\rstep 1/99  1 %  loss 0.50  ");
+  EXPECT_EQ(bench.Take(), "\rstep 1/99  1 %  loss 0.500 ");
 }
 
 TEST(Progress, StaysWithinTheColumnsOfATerminal) {
