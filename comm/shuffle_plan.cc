@@ -98,9 +98,9 @@ class Permutations {
 };
 
 /// Sorts the coordinates by peer, keeping their order, and counts them. Those with peers[k] == self
-/// stay where they are: they are sorted behind the last group and cut off.
+/// stay where they are: they are sorted behind the last group and cut off, into `stay` when it is not null.
 std::vector<int64_t> GroupByPeer(std::span<const int64_t> coordinates, std::span<const int> peers,
-                                 int self, std::vector<int64_t>& counts) {
+                                 int self, std::vector<int64_t>& counts, std::vector<int64_t>* stay) {
   for (int peer : peers) ++counts[peer];
   counts[self] = 0;
   std::vector<int64_t> cursor(counts.size());
@@ -109,6 +109,7 @@ std::vector<int64_t> GroupByPeer(std::span<const int64_t> coordinates, std::span
   cursor[self] = num_travelling;
   std::vector<int64_t> grouped(coordinates.size());
   for (size_t k = 0; k < coordinates.size(); ++k) grouped[cursor[peers[k]]++] = coordinates[k];
+  if (stay != nullptr) stay->assign(grouped.begin() + num_travelling, grouped.end());
   grouped.resize(num_travelling);
   return grouped;
 }
@@ -131,8 +132,8 @@ void PlanPermutations(const DrawKey& key, std::span<const SelectedTensor> tensor
     destinations[k] = permutations.Destination(rank);
     sources[k] = permutations.Source(rank);
   }
-  plan.send_index = GroupByPeer(selected, destinations, rank, plan.send_counts);
-  plan.receive_index = GroupByPeer(selected, sources, rank, plan.receive_counts);
+  plan.send_index = GroupByPeer(selected, destinations, rank, plan.send_counts, nullptr);
+  plan.receive_index = GroupByPeer(selected, sources, rank, plan.receive_counts, &plan.stay_index);
 }
 
 }  // namespace

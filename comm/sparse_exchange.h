@@ -44,6 +44,8 @@ struct ShufflePlan {
   std::vector<int64_t> receive_index;
   std::vector<int64_t> send_counts;     ///< [N]; own entry is 0
   std::vector<int64_t> receive_counts;  ///< [N]; own entry is 0
+  /// Selected positions whose value stays here while those of other members move, ascending. Empty with two members, where all or none move.
+  std::vector<int64_t> stay_index{};
   /// Places that change on this rank.
   int64_t num_moved() const { return static_cast<int64_t>(send_index.size()); }
 };

@@ -1,7 +1,9 @@
 #include "comm/sparse_flight.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -19,29 +21,46 @@ torch::Tensor Bytes(int64_t n, torch::Device device) { return at::empty({n}, tor
 
 /// What is on its way to coordinates `at` of a flat.
 struct Incoming {
-  const torch::Tensor &at, arrived, own;
+  const torch::Tensor &at, arrived, base, own;
+  bool stays;  ///< these are own: of interest only where base has moved away from it
 };
 
 /// Chosen among bits, not among floats: there a compiler may add -0 instead, which would turn a signalling NaN into a quiet one.
 void MergeOnHost(const Incoming& in, float correction, torch::Tensor& flat) {
   const int64_t* at = in.at.const_data_ptr<int64_t>();
   const auto* arrived = static_cast<const uint32_t*>(in.arrived.const_data_ptr());
+  const auto* base = static_cast<const uint32_t*>(in.base.const_data_ptr());
   const auto* own = static_cast<const uint32_t*>(in.own.const_data_ptr());
   auto* values = static_cast<uint32_t*>(flat.mutable_data_ptr());
   for (int64_t k = 0, n = in.at.numel(); k < n; ++k) {
+    if (in.stays && base[k] == own[k]) continue;
     uint32_t& value = values[at[k]];
-    const float learnt = std::bit_cast<float>(value) - std::bit_cast<float>(own[k]);
+    const float learnt = std::bit_cast<float>(value) - std::bit_cast<float>(base[k]);
     const float corrected = std::bit_cast<float>(arrived[k]) + correction * learnt;
-    value = value == own[k] ? arrived[k] : std::bit_cast<uint32_t>(corrected);
+    value = value == base[k] ? arrived[k] : std::bit_cast<uint32_t>(corrected);
   }
 }
 
 void Merge(const Incoming& in, double correction, torch::Tensor& flat) {
-  if (correction == 0) return ScatterAt(in.arrived, in.at, flat);
+  if (correction == 0 && !in.stays) return ScatterAt(in.arrived, in.at, flat);
   if (flat.is_cpu()) return MergeOnHost(in, static_cast<float>(correction), flat);
+  const auto same = [](const torch::Tensor& x, const torch::Tensor& y) { return x.view(torch::kInt32).eq(y.view(torch::kInt32)); };
   const torch::Tensor now = flat.index_select(0, in.at);
-  const torch::Tensor same = now.view(torch::kInt32).eq(in.own.view(torch::kInt32));
-  flat.index_copy_(0, in.at, torch::where(same, in.arrived, in.arrived + correction * (now - in.own)));
+  torch::Tensor merged = torch::where(same(now, in.base), in.arrived, in.arrived + correction * (now - in.base));
+  if (in.stays) merged = torch::where(same(in.base, in.own), now, merged);
+  flat.index_copy_(0, in.at, merged);
+}
+
+/// base moves from before to after; among bits where it stood at before.
+void MoveOnHost(const torch::Tensor& from, const torch::Tensor& to, torch::Tensor& moved) {
+  const auto* before = static_cast<const uint32_t*>(from.const_data_ptr());
+  const auto* after = static_cast<const uint32_t*>(to.const_data_ptr());
+  auto* base = static_cast<uint32_t*>(moved.mutable_data_ptr());
+  for (int64_t k = 0, n = moved.numel(); k < n; ++k) {
+    if (before[k] == after[k]) continue;
+    const float change = std::bit_cast<float>(after[k]) - std::bit_cast<float>(before[k]);
+    base[k] = base[k] == before[k] ? after[k] : std::bit_cast<uint32_t>(std::bit_cast<float>(base[k]) + change);
+  }
 }
 
 }  // namespace
@@ -50,8 +69,19 @@ SparseFlight::SparseFlight(Kind kind, ShufflePlan plan, int64_t num_flats, Paylo
     : kind_(kind),
       plan_(std::move(plan)),
       num_flats_(num_flats),
-      payload_(payload),
-      own_(Floats(num_flats * std::ssize(plan_.receive_index), device)) {}
+      payload_(payload) {
+  places_ = plan_.receive_index;
+  places_.insert(places_.end(), plan_.stay_index.begin(), plan_.stay_index.end());
+  counts_ = plan_.receive_counts;
+  counts_.push_back(std::ssize(plan_.stay_index));
+  own_ = Floats(num_flats * std::ssize(places_), device);
+  base_ = own_.clone();
+}
+
+template <typename Flat, typename Visit>
+void SparseFlight::ForEachPlace(std::span<Flat> flats, Visit&& visit) const {
+  ForEachPart(flats, IndexTensor(places_, own_.device()), counts_, visit);
+}
 
 SparseFlight SparseFlight::OfShuffle(ShufflePlan plan, int64_t num_flats, Payload payload, torch::Device device) {
   return {Kind::kShuffle, std::move(plan), num_flats, payload, device};
@@ -75,7 +105,8 @@ void SparseFlight::Send(std::span<const torch::Tensor> flats, Communicator& comm
   } else {
     CheckPlan(plan_, flats, comm);
   }
-  PackParts(flats, IndexTensor(plan_.receive_index, device), plan_.receive_counts, own_);
+  own_ = ValuesAt(flats);
+  base_.copy_(own_);
   if (kind_ == Kind::kAverage) {
     bytes_ = Encode(own_, payload_).repeat({comm.size()});
     plan_.members = comm.size();
@@ -96,17 +127,34 @@ void SparseFlight::Send(std::span<const torch::Tensor> flats, Communicator& comm
 
 void SparseFlight::SendAgain(Communicator& comm) {
   int64_t length = 0;
-  for (const int64_t place : plan_.receive_index) length = std::max(length, place + 1);
+  for (const int64_t place : places_) length = std::max(length, place + 1);
   std::vector<torch::Tensor> flats;
   for (int64_t f = 0; f < num_flats_; ++f) flats.push_back(Floats(length, comm.device()));
-  ForEachPart(std::span(flats), IndexTensor(plan_.receive_index, comm.device()), plan_.receive_counts,
-              [&](torch::Tensor& flat, const torch::Tensor& at, int64_t begin) { ScatterAt(own_.narrow(0, begin, at.numel()), at, flat); });
+  ForEachPlace(std::span(flats), [&](torch::Tensor& flat, const torch::Tensor& at, int64_t begin) { ScatterAt(own_.narrow(0, begin, at.numel()), at, flat); });
+  const torch::Tensor base = base_.clone();  // it may have followed others
   Send(flats, comm);
+  base_.copy_(base);
+}
+
+torch::Tensor SparseFlight::ValuesAt(std::span<const torch::Tensor> flats) const {
+  const at::NoGradGuard no_grad;
+  torch::Tensor values = at::empty_like(base_);
+  PackParts(flats, IndexTensor(places_, base_.device()), counts_, values);
+  return values;
+}
+
+void SparseFlight::Follow(const torch::Tensor& before, std::span<const torch::Tensor> flats) {
+  const at::NoGradGuard no_grad;
+  const torch::Tensor after = ValuesAt(flats);
+  if (base_.is_cpu()) return MoveOnHost(before, after, base_);
+  const auto bits = [](const torch::Tensor& x) { return x.view(torch::kInt32); };
+  const torch::Tensor moved = torch::where(bits(base_).eq(bits(before)), after, base_ + (after - before));
+  base_.copy_(torch::where(bits(before).eq(bits(after)), base_, moved));
 }
 
 torch::Tensor SparseFlight::Arrived() const {
   const torch::Tensor values = Decode(receive_, payload_);
-  if (kind_ == Kind::kShuffle) return values;
+  if (kind_ == Kind::kShuffle) return at::cat({values, own_.narrow(0, values.numel(), own_.numel() - values.numel())});
   return MeanInRankOrder(values.view({plan_.members, own_.numel()}));
 }
 
@@ -117,11 +165,11 @@ void SparseFlight::Land(std::span<torch::Tensor> flats, std::span<const double> 
   transfer_->Wait();
   const torch::Tensor arrived = Arrived();
   const double* correction = corrections.data();
-  ForEachPart(flats, IndexTensor(plan_.receive_index, own_.device()), plan_.receive_counts,
-              [&](torch::Tensor& flat, const torch::Tensor& at, int64_t begin) {
-                const int64_t n = at.numel();
-                Merge({at, arrived.narrow(0, begin, n), own_.narrow(0, begin, n)}, correction[&flat - flats.data()], flat);
-              });
+  const int64_t stay_begin = num_flats_ * std::ssize(plan_.receive_index);
+  ForEachPlace(flats, [&](torch::Tensor& flat, const torch::Tensor& at, int64_t begin) {
+    const auto part = [&](const torch::Tensor& of) { return of.narrow(0, begin, at.numel()); };
+    Merge({at, part(arrived), part(base_), part(own_), begin >= stay_begin}, correction[&flat - flats.data()], flat);
+  });
   transfer_.reset();
 }
 

@@ -31,25 +31,37 @@ class SparseFlight {
   bool sent() const { return transfer_ != nullptr; }
 
   /// Waits until all has arrived and only then changes anything: at each coordinate i of flat f
-  ///   flat[i] <- arrived[i] + corrections[f] (flat[i] - own[i]),
-  /// own[i] being what flat[i] was when it was sent: what the member has learnt since is kept (AsyncMesh, arXiv 2601.22442). Where
-  /// flat[i] still has the bits of own[i] it takes those of arrived[i], and with a correction of 0 always. Once.
+  ///   flat[i] <- arrived[i] + corrections[f] (flat[i] - base[i]),
+  /// base[i] being what flat[i] was when it was sent: what the member has learnt since is kept (AsyncMesh, arXiv 2601.22442). Where
+  /// flat[i] still has the bits of base[i] it takes those of arrived[i], and with a correction of 0 always. A selected value that stays here
+  /// counts as arrived where base has followed another flight: else two members would end with the value that a third one had. Once.
   void Land(std::span<torch::Tensor> flats, std::span<const double> corrections);
 
-  /// What the flats held at the coordinates when they were sent, float32 [num_flats x coordinates], in the order of their arrival; zero
-  /// before. With the plan all that is needed to send again.
+  /// When another flight lands while this one is in the air, the change is not learnt: ValuesAt before, Follow after, and base moves along.
+  /// Without it the changes of flights that overlap would add up at the coordinates that they share.
+  torch::Tensor ValuesAt(std::span<const torch::Tensor> flats) const;
+  void Follow(const torch::Tensor& before, std::span<const torch::Tensor> flats);
+
+  /// What the flats held at the coordinates when they were sent, float32 [num_flats x coordinates], in the order of their arrival, then of
+  /// those that stay; zero before. With the plan all that is needed to send again.
   torch::Tensor& own() { return own_; }
+  /// own() and the changes it has followed; a run that goes on needs both.
+  torch::Tensor& base() { return base_; }
 
  private:
   enum class Kind { kShuffle, kAverage };
   SparseFlight(Kind kind, ShufflePlan plan, int64_t num_flats, Payload payload, torch::Device device);
   torch::Tensor Arrived() const;
+  template <typename Flat, typename Visit>
+  void ForEachPlace(std::span<Flat> flats, Visit&& visit) const;
 
   Kind kind_;
-  ShufflePlan plan_;  // of an average: its coordinates come from one source, 0
+  ShufflePlan plan_;             // of an average: its coordinates come from one source, 0
+  std::vector<int64_t> places_;  // received, then those that stay: one more part
+  std::vector<int64_t> counts_;
   int64_t num_flats_;
   Payload payload_;
-  torch::Tensor own_, bytes_, receive_;
+  torch::Tensor own_, base_, bytes_, receive_;
   std::unique_ptr<Transfer> transfer_;
 };
 

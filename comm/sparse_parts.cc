@@ -44,6 +44,7 @@ void CheckPlan(const ShufflePlan& plan, std::span<const torch::Tensor> flats, co
     CheckFlat(flat, comm);
     CheckGroups(plan.send_index, plan.send_counts, flat);
     CheckGroups(plan.receive_index, plan.receive_counts, flat);
+    CheckRange(plan.stay_index, flat);
   }
 }
 

@@ -54,6 +54,16 @@ TEST(DelayedWash, LosesNothingWhenMembersStandStillAndEachExchangeLandsBeforeThe
   }
 }
 
+TEST(DelayedWash, KeepsEveryCoordinatesMultisetOfMembersThatStandStillHoweverManyExchangesOverlap) {
+  for (const int64_t delay : {1, 3, 10}) {
+    const auto shape = SmallShape(3, 25);
+    const auto start = RandomMembers(shape);
+    const Trial trial = RunTrial(WashAt({.delay_steps = delay}), shape, start);
+    EXPECT_TRUE(torch::equal(std::get<0>(StackWeights(trial.members).sort(0)), std::get<0>(StackWeights(start).sort(0)))) << delay;
+    EXPECT_FALSE(torch::equal(StackWeights(trial.members), StackWeights(start)));
+  }
+}
+
 TEST(DelayedWash, KeepsTheSumOverTheMembersToTheBitWhileTheyLearn) {
   for (const int64_t delay : {1, 3, 10}) {
     const auto shape = SmallShape(3, 25);

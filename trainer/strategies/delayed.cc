@@ -25,8 +25,12 @@ void DelayedExchange::Land(std::span<torch::Tensor> flats, comm::CountingCommuni
   const comm::CountingCommunicator::Landing landing(comm);
   std::vector<double> corrections(flats.size());
   corrections.front() = correction_;
-  flights_.front().values.Land(flats, corrections);
+  comm::SparseFlight landing_now = std::move(flights_.front().values);
   flights_.pop_front();
+  std::vector<torch::Tensor> before;
+  for (const Flight& later : flights_) before.push_back(later.values.ValuesAt(flats));
+  landing_now.Land(flats, corrections);
+  for (size_t k = 0; k < flights_.size(); ++k) flights_[k].values.Follow(before[k], flats);
 }
 
 void DelayedExchange::Resume(int64_t steps, const comm::Communicator& comm) {
@@ -39,7 +43,10 @@ void DelayedExchange::Resume(int64_t steps, const comm::Communicator& comm) {
 
 std::vector<std::pair<std::string, torch::Tensor*>> DelayedExchange::Tensors() {
   std::vector<std::pair<std::string, torch::Tensor*>> tensors;
-  for (Flight& flight : flights_) tensors.emplace_back(Text("in_flight.", flight.step), &flight.values.own());
+  for (Flight& flight : flights_) {
+    tensors.emplace_back(Text("in_flight.", flight.step), &flight.values.own());
+    tensors.emplace_back(Text("in_flight.", flight.step, ".base"), &flight.values.base());
+  }
   return tensors;
 }
 
