@@ -4,7 +4,7 @@ add_library(basin_options INTERFACE)
 target_include_directories(basin_options INTERFACE "${PROJECT_SOURCE_DIR}")
 target_compile_options(basin_options INTERFACE -Wall -Wextra -Werror -ffp-contract=off
   $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>  # else ccache cannot follow the precompiled header
-  "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>"  # one precompiled header for ccache in every build folder
+  "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>"  # the precompiled header does not depend on the times of files
   -Wno-missing-field-initializers)  # designated initialisers leave defaults on purpose
 # vptr and function want type information that LibTorch's symbols hide.
 set(_address_and_undefined -fsanitize=address,undefined -fno-sanitize=vptr,function)

@@ -42,8 +42,8 @@ if(BASIN_CUDA)
     "${_torch_lib}/libc10_cuda.so" "${_nvidia}/cu13/lib/libcudart.so.13" "${_nvidia}/nccl/lib/libnccl.so.2")
 endif()
 
-# basin_cuda_sources(<file> ...): the files of this folder that look at BASIN_WITH_CUDA. It is theirs alone, so that builds with
-# and without CUDA share all other objects through ccache.
+# basin_cuda_sources(<file> ...): the files of this folder that look at BASIN_WITH_CUDA. It is theirs alone: all other files
+# are compiled alike with and without CUDA.
 function(basin_cuda_sources)
   if(BASIN_CUDA)
     set_source_files_properties(${ARGN} PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_DEFINITIONS BASIN_WITH_CUDA=1
