@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -163,7 +162,7 @@ class HybridCommunicator final : public Communicator {
     return [&visit](int from, int to) { return visit.call_of(to).recv_counts[from]; };
   }
   static Slice PartFor(std::span<const int64_t> counts, int to) {
-    return {.begin = std::accumulate(counts.begin(), counts.begin() + to, int64_t{0}), .count = counts[to]};
+    return {.begin = PartBegin(counts, to), .count = counts[to]};
   }
 
   std::shared_ptr<HybridFlight> StartFlight(const Visit& visit) {

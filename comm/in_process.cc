@@ -1,6 +1,5 @@
 #include "comm/in_process.h"
 
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -25,8 +24,7 @@ class InProcessTransfer final : public Transfer {
     int64_t to = 0;
     for (int p = 0; p < comm_.size(); to += recv_counts_[p++]) {
       if (recv_counts_[p] == 0) continue;
-      const auto before = std::span(parcels[p]->counts).first(comm_.rank());
-      CopyElements(recv_, to, parcels[p]->values, std::accumulate(before.begin(), before.end(), int64_t{0}), recv_counts_[p]);
+      CopyElements(recv_, to, parcels[p]->values, PartBegin(parcels[p]->counts, comm_.rank()), recv_counts_[p]);
     }
     AwaitDevice(comm_.device());  // before the parcels go
   }
@@ -102,10 +100,7 @@ class InProcessCommunicator final : public Communicator {
                 {.operation = "AllToAllV", .x = &send, .send_counts = send_counts, .recv_counts = recv_counts});
     int64_t to = 0;
     for (int p = 0; p < size(); ++p) {
-      const std::span<const int64_t> theirs = visit.call_of(p).send_counts;
-      int64_t from = 0;
-      for (int before = 0; before < rank(); ++before) from += theirs[before];
-      CopyElements(recv, to, visit.of(p), from, recv_counts[p]);
+      CopyElements(recv, to, visit.of(p), PartBegin(visit.call_of(p).send_counts, rank()), recv_counts[p]);
       to += recv_counts[p];
     }
     AwaitDevice(device());

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +41,10 @@ Traffic AllReduceTraffic(const Seat& seat, int64_t n, int64_t element_bytes);
 /// What AllToAllV of `send` sends: one message for each peer that gets something.
 Traffic AllToAllTraffic(const Seat& seat, const torch::Tensor& send, std::span<const int64_t> send_counts);
 
+/// Where the part for rank `to` begins in a buffer of parts of these lengths.
+inline int64_t PartBegin(std::span<const int64_t> counts, int to) {
+  return std::accumulate(counts.begin(), counts.begin() + to, int64_t{0});
+}
 inline int64_t ElementBytes(const torch::Tensor& x) { return static_cast<int64_t>(x.element_size()); }
 inline int64_t TensorBytes(const torch::Tensor& x) { return static_cast<int64_t>(x.nbytes()); }
 /// CUDA work is asynchronous and every rank has its own stream: returns once what this thread's stream has to do is done.

@@ -105,7 +105,7 @@ void SparseFlight::Send(std::span<const torch::Tensor> flats, Communicator& comm
   } else {
     CheckPlan(plan_, flats, comm);
   }
-  own_ = ValuesAt(flats);
+  Gather(flats, own_);
   base_.copy_(own_);
   if (kind_ == Kind::kAverage) {
     bytes_ = Encode(own_, payload_).repeat({comm.size()});
@@ -136,16 +136,13 @@ void SparseFlight::SendAgain(Communicator& comm) {
   base_.copy_(base);
 }
 
-torch::Tensor SparseFlight::ValuesAt(std::span<const torch::Tensor> flats) const {
-  const at::NoGradGuard no_grad;
-  torch::Tensor values = at::empty_like(base_);
-  PackParts(flats, IndexTensor(places_, base_.device()), counts_, values);
-  return values;
+void SparseFlight::Gather(std::span<const torch::Tensor> flats, torch::Tensor& values) const {
+  PackParts(flats, IndexTensor(places_, own_.device()), counts_, values);
 }
 
 void SparseFlight::Follow(const torch::Tensor& before, std::span<const torch::Tensor> flats) {
-  const at::NoGradGuard no_grad;
-  const torch::Tensor after = ValuesAt(flats);
+  torch::Tensor after = at::empty_like(base_);
+  Gather(flats, after);
   if (base_.is_cpu()) return MoveOnHost(before, after, base_);
   const auto bits = [](const torch::Tensor& x) { return x.view(torch::kInt32); };
   const torch::Tensor moved = torch::where(bits(base_).eq(bits(before)), after, base_ + (after - before));
@@ -158,11 +155,19 @@ torch::Tensor SparseFlight::Arrived() const {
   return MeanInRankOrder(values.view({plan_.members, own_.numel()}));
 }
 
-void SparseFlight::Land(std::span<torch::Tensor> flats, std::span<const double> corrections) {
+void SparseFlight::Land(std::span<torch::Tensor> flats, std::span<const double> corrections, std::span<SparseFlight* const> later) {
   BASIN_CHECK(sent() && std::ssize(flats) == num_flats_ && corrections.size() == flats.size(), "an exchange of ", num_flats_,
               " vectors lands on ", flats.size(), " with ", corrections.size(), " corrections");
   const at::NoGradGuard no_grad;
   transfer_->Wait();
+  std::vector<torch::Tensor> before;
+  for (const SparseFlight* other : later) other->Gather(flats, before.emplace_back(at::empty_like(other->base_)));
+  Apply(flats, corrections);
+  for (size_t k = 0; k < later.size(); ++k) later[k]->Follow(before[k], flats);
+  transfer_.reset();
+}
+
+void SparseFlight::Apply(std::span<torch::Tensor> flats, std::span<const double> corrections) {
   const torch::Tensor arrived = Arrived();
   const double* correction = corrections.data();
   const int64_t stay_begin = num_flats_ * std::ssize(plan_.receive_index);
@@ -170,7 +175,6 @@ void SparseFlight::Land(std::span<torch::Tensor> flats, std::span<const double> 
     const auto part = [&](const torch::Tensor& of) { return of.narrow(0, begin, at.numel()); };
     Merge({at, part(arrived), part(base_), part(own_), begin >= stay_begin}, correction[&flat - flats.data()], flat);
   });
-  transfer_.reset();
 }
 
 }  // namespace basin::comm

@@ -35,12 +35,9 @@ class SparseFlight {
   /// base[i] being what flat[i] was when it was sent: what the member has learnt since is kept (AsyncMesh, arXiv 2601.22442). Where
   /// flat[i] still has the bits of base[i] it takes those of arrived[i], and with a correction of 0 always. A selected value that stays here
   /// counts as arrived where base has followed another flight: else two members would end with the value that a third one had. Once.
-  void Land(std::span<torch::Tensor> flats, std::span<const double> corrections);
-
-  /// When another flight lands while this one is in the air, the change is not learnt: ValuesAt before, Follow after, and base moves along.
-  /// Without it the changes of flights that overlap would add up at the coordinates that they share.
-  torch::Tensor ValuesAt(std::span<const torch::Tensor> flats) const;
-  void Follow(const torch::Tensor& before, std::span<const torch::Tensor> flats);
+  /// What changes is not learnt, so the bases of `later`, the flights of these flats that are still in the air, move along: else the changes
+  /// of flights that overlap would add up at the coordinates that they share.
+  void Land(std::span<torch::Tensor> flats, std::span<const double> corrections, std::span<SparseFlight* const> later = {});
 
   /// What the flats held at the coordinates when they were sent, float32 [num_flats x coordinates], in the order of their arrival, then of
   /// those that stay; zero before. With the plan all that is needed to send again.
@@ -52,6 +49,9 @@ class SparseFlight {
   enum class Kind { kShuffle, kAverage };
   SparseFlight(Kind kind, ShufflePlan plan, int64_t num_flats, Payload payload, torch::Device device);
   torch::Tensor Arrived() const;
+  void Gather(std::span<const torch::Tensor> flats, torch::Tensor& values) const;  // at all places
+  void Apply(std::span<torch::Tensor> flats, std::span<const double> corrections);
+  void Follow(const torch::Tensor& before, std::span<const torch::Tensor> flats);
   template <typename Flat, typename Visit>
   void ForEachPlace(std::span<Flat> flats, Visit&& visit) const;
 

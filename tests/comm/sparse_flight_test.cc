@@ -134,12 +134,10 @@ TEST_P(Flights, KeepEveryCoordinatesMultisetHoweverManyOverlap) {
   const Flats after = OnAll(before, [&](auto& flats, Communicator& comm) {
     std::deque<SparseFlight> flights;
     const auto land = [&] {
-      SparseFlight first = std::move(flights.front());
+      std::vector<SparseFlight*> later;
+      for (size_t k = 1; k < flights.size(); ++k) later.push_back(&flights[k]);
+      flights.front().Land(flats, std::vector{1.0}, later);
       flights.pop_front();
-      std::vector<torch::Tensor> values;
-      for (const SparseFlight& later : flights) values.push_back(later.ValuesAt(flats));
-      first.Land(flats, std::vector{1.0});
-      for (size_t k = 0; k < flights.size(); ++k) flights[k].Follow(values[k], flats);
     };
     for (uint64_t step = 0; step < 12; ++step) {
       if (flights.size() == 4) land();

@@ -25,12 +25,10 @@ void DelayedExchange::Land(std::span<torch::Tensor> flats, comm::CountingCommuni
   const comm::CountingCommunicator::Landing landing(comm);
   std::vector<double> corrections(flats.size());
   corrections.front() = correction_;
-  comm::SparseFlight landing_now = std::move(flights_.front().values);
+  std::vector<comm::SparseFlight*> later;
+  for (size_t k = 1; k < flights_.size(); ++k) later.push_back(&flights_[k].values);
+  flights_.front().values.Land(flats, corrections, later);
   flights_.pop_front();
-  std::vector<torch::Tensor> before;
-  for (const Flight& later : flights_) before.push_back(later.values.ValuesAt(flats));
-  landing_now.Land(flats, corrections);
-  for (size_t k = 0; k < flights_.size(); ++k) flights_[k].values.Follow(before[k], flats);
 }
 
 void DelayedExchange::Resume(int64_t steps, const comm::Communicator& comm) {
