@@ -2,19 +2,14 @@
 
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAGuard.h>
-#include <cuda_runtime_api.h>
-#include <nccl.h>
+#include <c10/cuda/CUDAStream.h>
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
-#include <functional>
-#include <future>
-#include <thread>
-#include <utility>
-#include <vector>
+#include <optional>
 
 #include "base/error.h"
+#include "comm/nccl_handle.h"
 #include "comm/rules.h"
 
 namespace basin::comm {
@@ -32,120 +27,6 @@ ncclDataType_t DataType(torch::Dtype dtype) {
     default: throw CheckFailed(Text("dtype ", dtype, " has no NCCL type here"));
   }
 }
-
-/// A non-blocking call may still be at work when it returns.
-bool Accepted(ncclResult_t result) { return result == ncclSuccess || result == ncclInProgress; }
-
-/// A CUDA event that marks the end of what was enqueued.
-class Event {
- public:
-  Event() { C10_CUDA_CHECK(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
-  ~Event() { (void)cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-
-  void Record(cudaStream_t stream) { C10_CUDA_CHECK(cudaEventRecord(event_, stream)); }
-  bool Reached() const {
-    const cudaError_t state = cudaEventQuery(event_);
-    if (state == cudaErrorNotReady) {
-      (void)cudaGetLastError();  // "not ready" must not stay behind as the last error
-      return false;
-    }
-    C10_CUDA_CHECK(state);
-    return true;
-  }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
-/// Frees the device from kernels that wait for a peer. An abort was seen to hang itself after a process of the same host
-/// had been killed (NVIDIA/nccl issues 863, 1777), so it gets a thread of its own and is left behind when it takes too
-/// long: the process is about to end.
-void AbortWithinBound(ncclComm_t comm) {
-  std::packaged_task<void()> abort([comm] { ncclCommAbort(comm); });
-  const std::future<void> done = abort.get_future();
-  std::thread(std::move(abort)).detach();
-  done.wait_for(std::chrono::seconds(10));
-}
-
-/// Owns an ncclComm_t. Destroyed in good health it is finalised within the deadline, otherwise aborted: neither blocks for
-/// a peer that is gone.
-class Handle {
- public:
-  Handle(const Seat& seat, milliseconds timeout) : seat_(seat), timeout_(timeout) {}
-  ~Handle() {
-    if (comm_ == nullptr) return;
-    if (std::uncaught_exceptions() > 0) {
-      AbortWithinBound(comm_);
-      return;
-    }
-    try {
-      Check(ncclCommFinalize(comm_), "the end");
-      Settle("the end", timeout_);
-      ncclCommDestroy(comm_);
-    } catch (const CommError&) {
-      // Already aborted, and there is nobody left to tell.
-    }
-  }
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-
-  ncclComm_t get() const { return comm_; }
-  ncclComm_t* out() { return &comm_; }
-
-  /// Waits until NCCL has finished the work that a non-blocking call started on the host.
-  void Settle(std::string_view operation, milliseconds timeout) {
-    PollUntil(operation, timeout, [] { return true; });
-  }
-  /// Waits until the device has reached the event.
-  void Wait(std::string_view operation, milliseconds timeout, const Event& event) {
-    PollUntil(operation, timeout, [&] { return event.Reached(); });
-  }
-  void Check(ncclResult_t result, std::string_view operation) {
-    if (!Accepted(result)) Fail(operation, ErrorText(result));
-  }
-  [[noreturn]] void Fail(std::string_view operation, std::string_view why) {
-    if (comm_ != nullptr) AbortWithinBound(std::exchange(comm_, nullptr));
-    throw CommError(Text("rank ", seat_.rank, ": ", operation, ": ", why));
-  }
-
- private:
-  std::string ErrorText(ncclResult_t result) const {
-    const char* detail = comm_ == nullptr ? "" : ncclGetLastError(comm_);
-    return Text(ncclGetErrorString(result), detail == nullptr || *detail == '\0' ? "" : ": ",
-                detail == nullptr ? "" : detail);
-  }
-
-  void PollUntil(std::string_view operation, milliseconds timeout, const std::function<bool()>& reached) {
-    const auto start = SteadyClock::now();
-    while (true) {
-      ncclResult_t state = ncclSuccess;
-      const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
-      if (asked != ncclSuccess) Fail(operation, ErrorText(asked));
-      if (state != ncclSuccess && state != ncclInProgress) Fail(operation, ErrorText(state));
-      if (state == ncclSuccess && reached()) return;
-      const auto waited = SteadyClock::now() - start;
-      if (waited >= timeout) Fail(operation, LateText(timeout));
-      // Device work of an exchange takes tens of microseconds; only a longer wait is worth giving the core away.
-      if (waited > std::chrono::microseconds(200)) std::this_thread::sleep_for(std::chrono::microseconds(50));
-    }
-  }
-
-  /// NCCL does not tell which peer it waits for.
-  std::string LateText(milliseconds timeout) const {
-    std::vector<int> peers;
-    for (int p = 0; p < seat_.size; ++p) {
-      if (p != seat_.rank) peers.push_back(p);
-    }
-    return Text("waited ", SecondsText(timeout), " for one or more of ", RanksText(peers),
-                "; a peer that is only slow needs a longer comm.timeout_s");
-  }
-
-  Seat seat_;
-  milliseconds timeout_;
-  ncclComm_t comm_ = nullptr;
-};
 
 class NcclCommunicator final : public Communicator {
  public:
@@ -197,25 +78,28 @@ class NcclCommunicator final : public Communicator {
   void AllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
                  std::span<const int64_t> recv_counts) override {
     CheckAllToAllV(seat_, send, send_counts, recv, recv_counts);
-    const ncclDataType_t type = DataType(send.scalar_type());
     Run("AllToAllV", [&](ncclComm_t comm, cudaStream_t stream) {
-      // One group: all sends and receives progress together, so their order cannot deadlock. Own part included.
-      ncclResult_t result = ncclGroupStart();
-      int64_t to = 0, from = 0;
-      for (int p = 0; p < size() && Accepted(result); ++p) {
-        if (send_counts[p] > 0) result = ncclSend(BytesAt(send, to), send_counts[p], type, p, comm, stream);
-        if (Accepted(result) && recv_counts[p] > 0) {
-          result = ncclRecv(BytesAt(recv, from), recv_counts[p], type, p, comm, stream);
-        }
-        to += send_counts[p];
-        from += recv_counts[p];
-      }
-      const ncclResult_t end = ncclGroupEnd();
-      return Accepted(result) ? end : result;
+      return EnqueueParts(send, send_counts, recv, recv_counts, comm, stream);
     });
-    for (int p = 0; p < size(); ++p) {
-      if (p != rank() && send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
-    }
+    CountParts(send, send_counts);
+  }
+
+  /// On a stream of its own, so that the caller's kernels do not queue up behind the messages.
+  std::unique_ptr<Transfer> StartAllToAllV(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
+                                           std::span<const int64_t> recv_counts) override {
+    CheckAllToAllV(seat_, send, send_counts, recv, recv_counts);
+    CheckUsable();
+    const c10::cuda::CUDAGuard guard(device());
+    if (!side_) side_ = c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device().index());
+    auto flight = std::make_unique<Flight>(*this, send, recv);
+    CudaEvent ready;  // what fills `send`, and the last reader of `recv`'s memory
+    ready.Record(c10::cuda::getCurrentCUDAStream(device().index()).stream());
+    ready.HoldBack(side_->stream());
+    handle_.Check(EnqueueParts(send, send_counts, recv, recv_counts, handle_.get(), side_->stream()), Flight::kOperation);
+    handle_.Settle(Flight::kOperation, timeout());
+    flight->end.Record(side_->stream());
+    CountParts(send, send_counts);
+    return flight;
   }
 
   void Barrier() override {
@@ -225,26 +109,75 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  /// Enqueues on the current stream and waits for the device, because a peer that is gone shows only there.
-  template <typename Enqueue>
-  void Run(std::string_view operation, const Enqueue& enqueue) {
+  /// The other half of a StartAllToAllV.
+  class Flight final : public Transfer {
+   public:
+    static constexpr std::string_view kOperation = "StartAllToAllV";
+    /// Given up, its messages may still be under way: the allocator then hands out their memory only after `side_` is done with it.
+    Flight(NcclCommunicator& comm, const torch::Tensor& send, const torch::Tensor& recv) : comm_(comm), send_(send), recv_(recv) {
+      for (const torch::Tensor& kept : {send_, recv_}) kept.record_stream(*comm.side_);
+    }
+    void Wait() override {
+      comm_.CheckUsable();
+      const c10::cuda::CUDAGuard guard(comm_.device());
+      comm_.handle_.Wait(kOperation, comm_.timeout(), end);
+    }
+    CudaEvent end;
+
+   private:
+    NcclCommunicator& comm_;
+    torch::Tensor send_, recv_;
+  };
+
+  void CheckUsable() const {
     if (handle_.get() == nullptr) {
       throw CommError(Text("rank ", rank(), ": this communicator failed before and cannot be used again"));
     }
+  }
+
+  /// One group: all sends and receives progress together, so their order cannot deadlock. Own part included.
+  ncclResult_t EnqueueParts(const torch::Tensor& send, std::span<const int64_t> send_counts, torch::Tensor& recv,
+                            std::span<const int64_t> recv_counts, ncclComm_t comm, cudaStream_t stream) const {
+    const ncclDataType_t type = DataType(send.scalar_type());
+    ncclResult_t result = ncclGroupStart();
+    int64_t to = 0, from = 0;
+    for (int p = 0; p < size() && Accepted(result); ++p) {
+      if (send_counts[p] > 0) result = ncclSend(BytesAt(send, to), send_counts[p], type, p, comm, stream);
+      if (Accepted(result) && recv_counts[p] > 0) {
+        result = ncclRecv(BytesAt(recv, from), recv_counts[p], type, p, comm, stream);
+      }
+      to += send_counts[p];
+      from += recv_counts[p];
+    }
+    const ncclResult_t end = ncclGroupEnd();
+    return Accepted(result) ? end : result;
+  }
+
+  void CountParts(const torch::Tensor& send, std::span<const int64_t> send_counts) {
+    for (int p = 0; p < size(); ++p) {
+      if (p != rank() && send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
+    }
+  }
+
+  /// Enqueues on the current stream and waits for the device, because a peer that is gone shows only there.
+  template <typename Enqueue>
+  void Run(std::string_view operation, const Enqueue& enqueue) {
+    CheckUsable();
     const torch::NoGradGuard no_grad;
     const c10::cuda::CUDAGuard guard(device());
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream(device().index()).stream();
     const auto start = SteadyClock::now();
     handle_.Check(enqueue(handle_.get(), stream), operation);
     handle_.Settle(operation, timeout());
-    Event done;
+    CudaEvent done;
     done.Record(stream);
     const auto spent = std::chrono::duration_cast<milliseconds>(SteadyClock::now() - start);
     handle_.Wait(operation, std::max(milliseconds(1), timeout() - spent), done);
   }
 
   Seat seat_;
-  Handle handle_;
+  NcclHandle handle_;
+  std::optional<c10::cuda::CUDAStream> side_;  ///< of transfers; made when the first one starts
   torch::Tensor arrivals_;  ///< what a barrier sums; its value means nothing
 };
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Basin needs and nothing twice: Debian/Ubuntu packages, and LibTorch in ./.venv (a wheel; no Python at run time).
-# Usage: launch/setup.sh [--cuda | --cpu]     default: CUDA libraries exactly when an NVIDIA driver is present
+# Usage: launch/setup.sh [--cuda | --cpu] [--extras]
+#   default    CUDA libraries exactly when an NVIDIA driver is present
+#   --extras   also what some tests look at Basin with, and skip without: Chromium (pages), Slurm (job script), iproute2 (two hosts)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +10,7 @@ TORCH_VERSION=2.11.0
 PACKAGES=(clang g++ cmake ninja-build ccache git python3 python3-venv libopenmpi-dev openmpi-bin libyaml-cpp-dev nlohmann-json3-dev
   libcli11-dev libspdlog-dev libxxhash-dev zlib1g-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc prometheus-cpp-dev openssl
   libgtest-dev libgmock-dev libbenchmark-dev)
+EXTRAS=(chromium fonts-dejavu-core slurm-wlm iproute2)
 # LibTorch's CPU part needs two small CUDA libraries and nothing else of the 4.6 GB.
 CPU_WHEELS=("torch==$TORCH_VERSION" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
 
@@ -20,8 +23,9 @@ for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=yes ;;
     --cpu) cuda=no ;;
-    -h | --help) sed -n '2,4p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
-    *) fail "unknown argument '$argument'; allowed: --cuda, --cpu, --help" ;;
+    --extras) PACKAGES+=("${EXTRAS[@]}") ;;
+    -h | --help) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    *) fail "unknown argument '$argument'; allowed: --cuda, --cpu, --extras, --help" ;;
   esac
 done
 

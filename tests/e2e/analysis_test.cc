@@ -64,6 +64,31 @@ TEST_F(Analysis, MergeMendsInEveryWayAndSaysSo) {
   }
 }
 
+TEST_F(Analysis, RanksShareTheWorkAndFindTheSameBits) {
+  const auto under_mpi = [](const std::vector<std::string>& words) {
+    const CommandResult result = test::RunUnderMpi(2, Words(words), {.environment = {"OMP_NUM_THREADS=1"}});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  };
+  const auto alone = [](const std::vector<std::string>& words) {
+    const CommandResult result = test::RunCommand(Words(words), {.environment = {"OMP_NUM_THREADS=1"}});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  };
+  const auto merge = [](const std::string& out) {
+    return std::vector<std::string>{"merge", Configuration(), Member(0), Member(1), Member(2), "--renorm", "repair", "--out", Path(out)};
+  };
+  alone(merge("one.safetensors"));
+  under_mpi(merge("two.safetensors"));
+  EXPECT_EQ(base::ReadFile(Path("one.safetensors")), base::ReadFile(Path("two.safetensors")));
+  const auto analyze = [](const std::string& out) {
+    return std::vector<std::string>{"analyze", Configuration(), Member(0), Member(1), "--renorm", "repair", "--out", Path(out)};
+  };
+  alone(analyze("by_one"));
+  under_mpi(analyze("by_two"));
+  for (const char* part : {"distance.json", "singular.json", "collapse.json", "taylor.json"}) {
+    EXPECT_EQ(base::ReadFile(Path("by_one") + '/' + part), base::ReadFile(Path("by_two") + '/' + part)) << part;
+  }
+}
+
 TEST_F(Analysis, MendingThatMakesNoSenseIsRefused) {
   EXPECT_EQ(Basin({"merge", Configuration(), Member(0), Member(1), "--renorm", "reset", "--form", "sequential", "--out", Path("x.safetensors")}).exit_code, 2);
   EXPECT_EQ(Basin({"merge", Configuration(), Member(0), Member(1), "--renorm", "mend", "--out", Path("x.safetensors")}).exit_code, 2);

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # A Slurm of one node, started for this test and stopped after it, runs launch/slurm.sbatch with two tasks. Prints the job's log and its
-# state. Usage: slurm.sh BASIN FOLDER srun|mpirun CONFIG [options of basin train]        exit code 77: no Slurm here
+# state. Usage: slurm.sh BASIN FOLDER srun|mpirun CHECKPOINT CONFIG [options of basin train]        exit code 77: no Slurm here
+# CHECKPOINT: when this file is there, the job gets the signal that announces its time limit; "none": it runs through.
 set -u
-basin=$1 folder=$2 launcher=$3
-shift 3
+basin=$1 folder=$2 launcher=$3 checkpoint=$4
+shift 4
 here=$(cd "$(dirname "$0")/../.." && pwd)
 command -v slurmctld >/dev/null && command -v slurmd >/dev/null && [ "$(id -u)" -eq 0 ] || { echo "no Slurm here, or not root"; exit 77; }
 mkdir -p "$folder/state" "$folder/spool"
@@ -14,6 +15,7 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$((20000 + $$ % 20000))
 SlurmdPort=$((20001 + $$ % 20000))
 AuthType=auth/none
+AuthInfo=cred_expire=2
 CredType=cred/none
 SlurmUser=root
 SlurmdUser=root
@@ -39,8 +41,21 @@ stop() {
 trap stop EXIT
 slurmctld -i && slurmd || { cat "$folder"/*.log; exit 1; }
 export BASIN=$basin BASIN_LAUNCHER=$launcher OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# --wait: returns with the job's exit code.
-sbatch --wait --ntasks=2 --output="$folder/job.log" "$here/launch/slurm.sbatch" "$@"
-code=$?
+submit=(sbatch --parsable --ntasks=2 --output="$folder/job.log" "$here/launch/slurm.sbatch" "$@")
+if [ "$checkpoint" = none ]; then
+  "${submit[@]:0:1}" --wait "${submit[@]:1}"  # returns with the job's exit code
+  code=$?
+else
+  job=$("${submit[@]}")
+  state() { scontrol show job "$job" 2>/dev/null | grep -o "$1=[^ ]*" | cut -d= -f2; }
+  until_true() { for ((k = 0; k < 1500; k++)); do "$@" && return; sleep .1; done; }
+  has_checkpoint() { [ -e "$checkpoint" ]; }
+  has_ended() { [ "$(state Restarts)" -gt 0 ] && case "$(state JobState)" in COMPLETED | FAILED | CANCELLED | TIMEOUT | NODE_FAIL) ;; *) false ;; esac; }
+  until_true has_checkpoint
+  scancel --signal=USR1 --batch "$job"
+  until_true has_ended
+  code=$(state ExitCode | cut -d: -f1)
+  echo "state $(state JobState), restarts $(state Restarts)"
+fi
 cat "$folder/job.log"
 echo "exit $code"

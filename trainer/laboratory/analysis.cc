@@ -37,8 +37,7 @@ base::Json AnalyzeFiles(const RunConfig& config, const std::vector<std::filesyst
   std::vector<AnalysisPart> parts;
   parts.push_back(AnalyzeDistance(networks[0], networks[1]));
   parts.push_back(AnalyzeSingular(networks[0], networks[1], request.gammas, crew.share()));
-  // One pass over the sample for each of three or four networks: every rank does it, which takes no longer than waiting for one.
-  parts.push_back(AnalyzeCollapse(*shop, networks, request.mending));
+  parts.push_back(AnalyzeCollapse(*shop, networks, request.mending, crew.share()));
   parts.push_back(AnalyzeTaylor(*shop, networks[0], networks[1], request.mending.samples, crew.share()));
   if (files.size() == 3) parts.push_back(AnalyzePlane(*shop, networks, request.plane, crew.share()));
   base::Json summary{{"files", base::Json::array()}};

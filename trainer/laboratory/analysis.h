@@ -25,8 +25,8 @@ AnalysisPart AnalyzeDistance(const models::StateDict& a, const models::StateDict
 AnalysisPart AnalyzeSingular(const models::StateDict& a, const models::StateDict& b, const std::vector<double>& gammas, const TaskShare& share);
 
 /// Activations, features, weights and variances of a, b, their midpoint and, where `mending` does something, the mended midpoint;
-/// ratios to the parents; the matched correlation of a and b. Over the sample.
-AnalysisPart AnalyzeCollapse(Workshop& shop, const std::vector<models::StateDict>& networks, const MendingOptions& mending);
+/// ratios to the parents; the matched correlation of a and b. Over the sample. Networks are shared out, but for a.
+AnalysisPart AnalyzeCollapse(Workshop& shop, const std::vector<models::StateDict>& networks, const MendingOptions& mending, const TaskShare& share);
 
 /// Taylor's estimate of the barrier beside the true one (B2's integrand at the same points), on the sample, with interpolated
 /// batch-norm statistics.
@@ -46,7 +46,7 @@ struct AnalyzeRequest {
   PlaneOptions plane{};
 };
 /// All of it for two files, with the plane for three, into `folder` with pictures. Returns a summary, the same on all ranks. Singular
-/// values, derivatives and points of the plane are shared out over the crew; its first rank writes.
+/// values, passes, derivatives and points of the plane are shared out over the crew; its first rank writes.
 base::Json AnalyzeFiles(const RunConfig& config, const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder,
                         const AnalyzeRequest& request, Crew& crew);
 

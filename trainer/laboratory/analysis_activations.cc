@@ -31,15 +31,14 @@ std::vector<double> Column(const Subject& subject, LayerField field) {
 }
 
 /// {"variance_ratio", "feature_ratio"} of every merged subject, beside what is measured of each subject.
-base::Json LayersAsJson(const std::vector<Subject>& subjects, const std::vector<torch::Tensor>& correlation) {
+base::Json LayersAsJson(const std::vector<Subject>& subjects, const std::vector<double>& correlation) {
   base::Json layers = base::Json::array();
   for (size_t i = 0; i < subjects[0].activity.layers.size(); ++i) {
     base::Json entry{{"name", subjects[0].activity.layers[i].name}};
     for (const auto& [name, field] : kLayerFields) {
       for (const Subject& subject : subjects) entry[std::string(name) + '_' + subject.name] = subject.activity.layers[i].*field;
     }
-    // The classifier has no correlation: it is never renormalised.
-    entry["correlation"] = i < correlation.size() ? base::Json(correlation[i].mean().item<double>()) : base::Json(nullptr);
+    entry["correlation"] = i < correlation.size() ? base::Json(correlation[i]) : base::Json(nullptr);
     layers.push_back(std::move(entry));
   }
   for (const auto& [name, field] : {kLayerFields[0], kLayerFields[1]}) {
@@ -80,31 +79,102 @@ std::string AsCsv(const base::Json& layers, const base::Json& relus) {
   return csv;
 }
 
+std::vector<double> NumbersOf(const merge::Activity& activity) {
+  std::vector<double> numbers;
+  for (const auto& layer : activity.layers) {
+    for (const auto& [name, field] : kLayerFields) numbers.push_back(layer.*field);
+  }
+  for (const auto& relu : activity.relus) {
+    for (const auto& [name, field] : kReluFields) numbers.push_back(relu.*field);
+  }
+  return numbers;
+}
+
+/// The other way; layers and ReLUs are those of `like`.
+merge::Activity ActivityOf(const std::vector<double>& numbers, merge::Activity like) {
+  size_t at = 0;
+  for (auto& layer : like.layers) {
+    for (const auto& [name, field] : kLayerFields) layer.*field = numbers.at(at++);
+  }
+  for (auto& relu : like.relus) {
+    for (const auto& [name, field] : kReluFields) relu.*field = numbers.at(at++);
+  }
+  return like;
+}
+
+/// The work of AnalyzeCollapse: what is measured of one network, each a task that leaves nothing behind.
+class CollapseTasks {
+ public:
+  CollapseTasks(Workshop& shop, const std::vector<models::StateDict>& networks, const MendingOptions& mending)
+      : shop_(shop), parents_(networks.begin(), networks.begin() + 2), mending_(mending), sample_(shop.bench, *shop.model, mending.samples) {}
+
+  int64_t images() const { return sample_.size(); }
+  merge::Activity Parent(size_t k) {
+    shop_.Load(parents_[k], k == 0 ? "A" : "B");
+    return Measure();
+  }
+  merge::Activity Merged() {
+    shop_.Load(merge::AverageStates(parents_), "midpoint");
+    return Measure();
+  }
+  merge::Activity Mended() {
+    shop_.Load(merge::AverageStates(parents_), "midpoint");
+    Mender(mending_, shop_, parents_).Mend(*shop_.model, std::array<size_t, 2>{0, 1}, std::array{0.5, 0.5});
+    return Measure();
+  }
+  /// Of each layer but the classifier.
+  std::vector<double> Correlation() {
+    const auto other = MakeClassifier(shop_.config, *shop_.dataset);
+    shop_.Load(parents_[0], "A");
+    models::LoadState(*other, parents_[1]);
+    std::vector<double> means;
+    for (const torch::Tensor& layer : merge::MeasureMatchedCorrelation(*shop_.model, *other, sample_.images()).layers) {
+      means.push_back(layer.mean().item<double>());
+    }
+    return means;
+  }
+
+ private:
+  merge::Activity Measure() { return merge::MeasureActivity(*shop_.model, sample_.images()); }
+
+  Workshop& shop_;
+  const std::vector<models::StateDict> parents_;
+  const MendingOptions& mending_;
+  const Sample sample_;
+};
+
 }  // namespace
 
-AnalysisPart AnalyzeCollapse(Workshop& shop, const std::vector<models::StateDict>& networks, const MendingOptions& mending) {
-  const std::vector<models::StateDict> parents(networks.begin(), networks.begin() + 2);
-  const Sample sample(shop.bench, *shop.model, mending.samples);
-  std::vector<Subject> subjects;
-  const auto measure = [&](const std::string& name) { subjects.push_back({name, merge::MeasureActivity(*shop.model, sample.images())}); };
-  for (size_t k = 0; k < 2; ++k) {
-    shop.Load(parents[k], k == 0 ? "A" : "B");
-    measure(k == 0 ? "a" : "b");
-  }
-  shop.Load(merge::AverageStates(parents), "midpoint");
-  measure("merged");
-  if (mending.any()) {
-    Mender(mending, shop, parents).Mend(*shop.model, std::array<size_t, 2>{0, 1}, std::array{0.5, 0.5});
-    measure("mended");
-  }
-  const auto other = MakeClassifier(shop.config, *shop.dataset);
-  shop.Load(parents[0], "A");
-  models::LoadState(*other, parents[1]);
-  const auto correlation = merge::MeasureMatchedCorrelation(*shop.model, *other, sample.images());
-  base::Json layers = LayersAsJson(subjects, correlation.layers), relus = RelusAsJson(subjects);
+AnalysisPart AnalyzeCollapse(Workshop& shop, const std::vector<models::StateDict>& networks, const MendingOptions& mending, const TaskShare& share) {
+  CollapseTasks tasks(shop, networks, mending);
+  // Every rank looks at the first network itself, which tells it the names of layers and ReLUs.
+  std::vector<Subject> subjects{{"a", tasks.Parent(0)}};
+  const merge::Activity like = subjects[0].activity;
+  const int64_t length = std::max<int64_t>(1, std::ssize(NumbersOf(like)));
+  std::vector<std::function<std::vector<double>()>> work;
+  if (mending.any()) work.emplace_back([&] { return NumbersOf(tasks.Mended()); });  // the longest first
+  work.emplace_back([&] { return tasks.Correlation(); });
+  work.emplace_back([&] { return NumbersOf(tasks.Merged()); });
+  work.emplace_back([&] { return NumbersOf(tasks.Parent(1)); });
+  auto found = share(std::ssize(work), length, [&](int64_t task) {
+    std::vector<double> numbers = work[task]();
+    numbers.resize(length, 0);
+    return numbers;
+  });
+  const auto take = [&] {
+    const std::vector<double> numbers = std::move(found.back());
+    found.pop_back();
+    return numbers;
+  };
+  subjects.push_back({"b", ActivityOf(take(), like)});
+  subjects.push_back({"merged", ActivityOf(take(), like)});
+  std::vector<double> correlation = take();
+  correlation.resize(like.layers.size() - 1);  // the classifier has none: it is never renormalised
+  if (mending.any()) subjects.push_back({"mended", ActivityOf(take(), like)});
+  base::Json layers = LayersAsJson(subjects, correlation), relus = RelusAsJson(subjects);
   std::string csv = AsCsv(layers, relus);
   return {"collapse",
-          {{"images", sample.size()}, {"lambda", 0.5}, {"mending", AsJson(mending, sample.size())}, {"layers", std::move(layers)}, {"relus", std::move(relus)}},
+          {{"images", tasks.images()}, {"lambda", 0.5}, {"mending", AsJson(mending, tasks.images())}, {"layers", std::move(layers)}, {"relus", std::move(relus)}},
           std::move(csv)};
 }
 

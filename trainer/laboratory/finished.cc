@@ -99,23 +99,32 @@ base::Json Distances(const std::vector<models::StateDict>& networks, const std::
   return distances;
 }
 
-/// Mends the merge of networks `of` that lies in the shop's model.
-void MendMerge(Workshop& shop, const std::vector<models::StateDict>& states, const std::vector<size_t>& of, const MergeRequest& request,
-               base::Json& report) {
-  if (!request.mending.any()) return;
+/// Each of `of` in the average, sum 1.
+std::vector<double> WeightsOf(const MergeRequest& request, size_t networks) {
   std::vector<double> weights(request.weights);
-  if (weights.empty()) weights.assign(of.size(), 1);
+  if (weights.empty()) weights.assign(networks, 1);
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   for (double& weight : weights) weight /= sum;
-  Mender mender(request.mending, shop, states);
-  const double temperature = mender.Mend(*shop.model, of, weights);
+  return weights;
+}
+
+/// Mends the merge of networks `of` that lies in the shop's model.
+void MendMerge(Workshop& shop, Mender& mender, const std::vector<size_t>& of, const MergeRequest& request, base::Json& report) {
+  if (!request.mending.any()) return;
+  const double temperature = mender.Mend(*shop.model, of, WeightsOf(request, of.size()));
   report["mending"] = AsJson(request.mending, mender.samples());
   if (request.mending.temperature) report["temperature"] = temperature;
 }
 
+std::vector<size_t> Numbers(size_t count) {
+  std::vector<size_t> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), size_t{0});
+  return numbers;
+}
+
 /// Merges that need data: greedy soup, recomputed statistics. Adds what was chosen to the report.
-void MergeWithData(Workshop& shop, const std::vector<models::StateDict>& states, const std::filesystem::path& out, const MergeRequest& request,
-                   base::Json& report) {
+void MergeWithData(Workshop& shop, Mender& mender, const std::vector<models::StateDict>& states, const std::filesystem::path& out,
+                   const MergeRequest& request, base::Json& report) {
   if (request.method == MergeMethod::kGreedySoup) {
     const data::Split& validation = shop.dataset->validation;
     if (validation.size() == 0) {
@@ -131,12 +140,10 @@ void MergeWithData(Workshop& shop, const std::vector<models::StateDict>& states,
     report["chosen"] = soup.chosen;
     report["validation_accuracy"] = soup.score;
     shop.Load(soup.state, "soup");
-    if (!reset) MendMerge(shop, states, {soup.chosen.begin(), soup.chosen.end()}, request, report);
+    if (!reset) MendMerge(shop, mender, {soup.chosen.begin(), soup.chosen.end()}, request, report);
   } else {
     shop.Load(merge::AverageStates(states, AsAverage(request)), "average");
-    std::vector<size_t> all(states.size());
-    std::iota(all.begin(), all.end(), size_t{0});
-    MendMerge(shop, states, all, request, report);
+    MendMerge(shop, mender, Numbers(states.size()), request, report);
   }
   models::SaveState(out, models::CloneState(models::StateOf(*shop.model)));
 }
@@ -158,6 +165,7 @@ base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& 
   std::vector<models::StateDict> states;
   models::PermutationSpec spec;
   crew.Together([&] {
+    CheckMending(request.mending);
     if (config) shop.emplace(*config);
     if (aligned || needs_data) states = ReadAll(files);
     if (aligned) spec = PrepareToAlign(request.align, shop, states);
@@ -169,9 +177,14 @@ base::Json MergeFiles(const std::optional<RunConfig>& config, const ModelFiles& 
       states[k] = std::move(alignments[k].state);
     }
   }
+  std::optional<Mender> mender;
+  if (needs_data) {
+    mender.emplace(request.mending, *shop, states);
+    if (request.method != MergeMethod::kGreedySoup) mender->MeasureParents(Numbers(states.size()), crew.share());
+  }
   if (!crew.leads()) return nullptr;
   if (needs_data) {
-    MergeWithData(*shop, states, out, request, report);
+    MergeWithData(*shop, *mender, states, out, request, report);
   } else if (aligned) {
     models::SaveState(out, merge::AverageStates(states, AsAverage(request)));
   } else {

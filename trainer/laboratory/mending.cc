@@ -85,6 +85,31 @@ const merge::ActivationStatistics& Mender::StatisticsOf(size_t parent) {
   return statistics_.emplace(parent, measured).first->second;
 }
 
+void Mender::MeasureParents(std::span<const size_t> of, const merge::TaskShare& share) {
+  if (!Corrects(options_.renorm)) return;
+  int64_t units = 0;
+  auto layers = models::HookedLayers(*shop_.model);
+  layers.pop_back();  // the classifier
+  for (const models::HookedLayer& layer : layers) units += layer.weight.size(0);
+  const auto rows = share(std::ssize(of), 2 * units, [&](int64_t task) {
+    const auto& measured = StatisticsOf(of[task]);
+    const torch::Tensor all = torch::cat({torch::cat(measured.mean), torch::cat(measured.std)});
+    return std::vector<double>(all.const_data_ptr<double>(), all.const_data_ptr<double>() + all.numel());
+  });
+  for (size_t k = 0; k < of.size(); ++k) {
+    const torch::Tensor all = torch::tensor(rows[k], torch::kFloat64);
+    merge::ActivationStatistics measured;
+    int64_t at = 0;
+    for (const models::HookedLayer& layer : layers) {
+      const int64_t width = layer.weight.size(0);
+      measured.mean.push_back(all.narrow(0, at, width));
+      measured.std.push_back(all.narrow(0, units + at, width));
+      at += width;
+    }
+    statistics_.insert_or_assign(of[k], std::move(measured));
+  }
+}
+
 const std::vector<torch::Tensor>& Mender::CorrelationOf(size_t a, size_t b) {
   const auto known = correlations_.find({a, b});
   if (known != correlations_.end()) return known->second;

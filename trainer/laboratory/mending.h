@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "merge/closed_form.h"
+#include "merge/tasks.h"
 #include "trainer/laboratory/sample.h"
 #include "trainer/laboratory/workshop.h"
 
@@ -41,6 +42,8 @@ class Mender {
   /// Borrows shop and parents. ConfigError as CheckMending.
   Mender(const MendingOptions& options, const Workshop& shop, const std::vector<models::StateDict>& parents);
 
+  /// Measures what Mend will need of these parents, each a task of `share`. Collective; not needed: Mend measures what it does not know.
+  void MeasureParents(std::span<const size_t> of, const merge::TaskShare& share);
   /// `merged` holds sum_i weights[i] parents[of[i]] (or another kind of average of them) and is mended in place; eval mode afterwards.
   /// Returns the temperature that was divided by, 1 when none was asked for.
   double Mend(models::Classifier& merged, std::span<const size_t> of, std::span<const double> weights);

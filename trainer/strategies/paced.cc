@@ -19,15 +19,22 @@ void Paced::AfterStep(const StepInfo& step, MemberState& member, comm::CountingC
 }
 
 void Paced::Agree(const StepInfo& step, int64_t next_step, comm::CountingCommunicator& comm) {
-  const comm::CountingCommunicator::Landing timed(comm);
-  torch::Tensor sums = torch::tensor({comm.ledger().seconds, step.train_seconds}, torch::kFloat64).to(comm.device());
-  comm.AllReduceSum(sums);
-  const torch::Tensor means = sums.cpu() / comm.size();
-  pacer_.Learn({.exchange_seconds = means[0].item<double>(),
-                .train_seconds = means[1].item<double>(),
-                .exchanges = comm.ledger().exchanges,
-                .steps = step.step + 1},
-               next_step);
+  const double before = comm.ledger().seconds;
+  {
+    const comm::CountingCommunicator::Landing timed(comm);
+    torch::Tensor sums = torch::tensor({before, step.train_seconds, agreement_seconds_}, torch::kFloat64).to(comm.device());
+    comm.AllReduceSum(sums);
+    const torch::Tensor means = sums.cpu() / comm.size();
+    pacer_.Learn({.exchange_seconds = means[0].item<double>(),
+                  .agreement_seconds = means[2].item<double>(),
+                  .agreements = agreements_,
+                  .train_seconds = means[1].item<double>(),
+                  .exchanges = comm.ledger().exchanges,
+                  .steps = step.step + 1},
+                 next_step);
+  }
+  agreement_seconds_ += comm.ledger().seconds - before;
+  ++agreements_;
 }
 
 Forecast Paced::Predict() const {

@@ -8,7 +8,7 @@
 
 namespace basin::trainer {
 
-/// Around a strategy that acts after every step that it is asked about. Ranks agree by an AllReduceSum of two float64 whenever the pacer
+/// Around a strategy that acts after every step that it is asked about. Ranks agree by an AllReduceSum of three float64 whenever the pacer
 /// asks: after the exchanges at which a plan ends, and at the first step of a resumed run. Its bytes and seconds are the ledger's too.
 /// Needs no state: a resumed run finds what it has spent in the ledger. What it then does depends on the clock, like the run itself.
 class Paced final : public Strategy {
@@ -26,6 +26,9 @@ class Paced final : public Strategy {
   const std::unique_ptr<Strategy> inner_;
   const int64_t begin_, end_;
   Pacer pacer_;
+  // Of this process: what a resumed run agreed on before counts as exchanges.
+  double agreement_seconds_ = 0;
+  int64_t agreements_ = 0;
 };
 
 }  // namespace basin::trainer
