@@ -132,7 +132,8 @@ def deep():
     for i, _ in enumerate(of["none"][0]):
         values = [[layers[i][key] for layers in of[method]] for method in methods
                   for key in ("variance_ratio_merged", "variance_ratio_mended", "correlation")]
-        row(str(i + 1), *(f"{statistics.mean(value):.3g}" for value in values))
+        # The classifier has no correlation: it is never renormalised.
+        row(str(i + 1), *("-" if None in value else f"{statistics.mean(value):.3g}" for value in values))
     print()
     corrected()
 

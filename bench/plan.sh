@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Predicted beside measured seconds of exchanges on emulated links: every strategy, two members under mpirun, one thread each, the quietest
-# of ROUNDS runs, because the machine makes members wait for each other and a prediction knows of transfers alone.
+# of ROUNDS runs, because the machine makes members wait for each other, and no prediction knows of that.
 # Usage: bench/plan.sh [ROUNDS=3] [LINK ...], LINK as RATE,LATENCY
 set -euo pipefail
 cd "$(dirname "$0")/.."

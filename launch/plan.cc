@@ -21,7 +21,7 @@ struct PlanArguments {
 constexpr const char* kAbout =
     "Predict what the exchanges of a run cost, before it runs: bytes, messages and seconds of every strategy (the configured one,\n"
     "marked with *, at its settings, the others at their defaults), a rank's memory, and what each would have to be set to to keep a\n"
-    "budget. Seconds are of the transfers alone: waiting for slower members, packing and renormalisation come on top.\n\n"
+    "budget. Seconds are of transfers, packing and averaging: waiting for slower members and renormalisation come on top.\n\n"
     "The network is given (--link), measured (--probe: between the processes of mpirun, alone between threads), or the one that the\n"
     "configuration emulates (comm.emulate); without any of them there are no seconds. The data set need not be here.\n\n"
     "  basin plan configs/quickstart.yaml --link 1Gbps,50us --budget 50MB\n"

@@ -93,6 +93,7 @@ struct Forecast {
   double messages_per_rank = 0;
   int64_t exchanges = 0;
   std::vector<ExpectedCall> calls{};  ///< of a mean exchange
+  double drawn_values = 0;  ///< that a rank takes from drawn places and puts back there in a mean exchange; 0: it exchanges all of a vector
   double memory_bytes = 0;            ///< that a rank holds for it beside its member: state and buffers
   bool is_known = true;  ///< false: the clock decides how often there is an exchange (strategy.budget), and these are the most
 };

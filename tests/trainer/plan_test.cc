@@ -48,7 +48,7 @@ TEST(Plan, ForetellsWhatExchangesTakeOnAnEmulatedLink) {
     const RunShape shape = Shape(members, 100);
     for (const StrategyOptions& options : All()) {
       const double measured = test::RunOnLink(options, shape, kLink).mean_exchange_seconds();
-      const double foretold = ExchangeSeconds(MakeStrategy(options, shape)->Predict(), members, LinkTimes(kLink));
+      const double foretold = TransferSeconds(MakeStrategy(options, shape)->Predict(), members, LinkTimes(kLink));
       const bool drawn = std::holds_alternative<WashOptions>(options) || std::holds_alternative<SpartaOptions>(options);
       // Who sits out a gossip is early at the next, and waits: no transfer.
       if (members == 3 && std::holds_alternative<GossipOptions>(options)) continue;
@@ -68,7 +68,7 @@ TEST(Plan, ExposedTimeOfADenseMeanIsTheClosedForm) {
     const RunShape shape = Shape(members, 100);
     const Forecast forecast = MakeStrategy(LocalSgdOptions{.when = {.every_steps = 10}}, shape)->Predict();
     const double one = 2 * 5e-3 + 2.0 * (members - 1) / members * 4 * 12'000 / 1e6;
-    EXPECT_NEAR(ExchangeSeconds(forecast, members, LinkTimes(kLink)), 10 * one, 1e-9);
+    EXPECT_NEAR(TransferSeconds(forecast, members, LinkTimes(kLink)), 10 * one, 1e-9);
   }
 }
 
@@ -163,6 +163,20 @@ TEST(Plan, ABudgetThatNoSettingKeepsIsExplained) {
   for (const FittedStrategy& row : FitStrategies(RunConfig{}, shape, 1e12)) {
     if (WindowOf(row.options) != nullptr) EXPECT_THAT(row.refusal, HasSubstr("nearest possible")) << StrategyName(row.options);
   }
+}
+
+TEST(Plan, WhatARankDoesItselfGrowsWithTheValuesItHandles) {
+  const LinkTimes times(kLink);
+  const auto own = [&](const StrategyOptions& options) {
+    const Forecast forecast = MakeStrategy(options, Shape(2, 100))->Predict();
+    return (ExchangeSeconds(forecast, 2, times) - TransferSeconds(forecast, 2, times)) / static_cast<double>(forecast.exchanges);
+  };
+  const double few = own(WashOptions{.p = 0.01, .law = DepthLaw::kConstant}), many = own(WashOptions{.p = 0.1, .law = DepthLaw::kConstant});
+  EXPECT_GT(few, 0);
+  EXPECT_NEAR(many / few, 10, 1e-6);
+  EXPECT_DOUBLE_EQ(own(PapaOptions{.when = {.every_steps = 10}}), own(LocalSgdOptions{.when = {.every_steps = 20}}));  // one vector each
+  const Forecast alone = MakeStrategy(PapaOptions{}, Shape(1, 100))->Predict();
+  EXPECT_EQ(ExchangeSeconds(alone, 1, times), 0);
 }
 
 TEST(Plan, TheRunsOwnPlanHasNoSecondsWithoutALink) {

@@ -52,7 +52,10 @@ class ProbedTimes final : public CallTimes {
   TimeTable all_reduce_, all_to_all_;  // bytes: of the vector; that a rank sends
 };
 
-/// Seconds of all exchanges, transfers alone: no waiting for slower members, no packing, no renormalisation. 0 without exchanges.
+/// Seconds of all exchanges, transfers alone. 0 without exchanges.
+double TransferSeconds(const Forecast& forecast, int members, const CallTimes& times);
+/// The same with what a rank does itself: drawing places and packing values, or averaging a vector. Not known: waiting for slower members,
+/// aligning, renormalising. On the CPU; an order of magnitude that is right for this decade's cores, and small beside a slow network.
 double ExchangeSeconds(const Forecast& forecast, int members, const CallTimes& times);
 
 /// Bytes of tensors that a rank holds at most, without a batch's activations and the data set: weights, gradients, moments, statistics, the
@@ -67,7 +70,7 @@ struct PlannedStrategy {
   StrategyOptions options;
   bool configured = false;
   Forecast forecast;
-  std::optional<double> seconds{};  ///< of all exchanges; none: no link is known
+  std::optional<double> seconds{}, transfer_seconds{};  ///< of all exchanges; none: no link is known
   double peak_bytes = 0;
 };
 /// Whether a strategy can keep a budget, and how.

@@ -111,6 +111,7 @@ base::Json Planned::AsJson() const {
                     {"bytes_per_step", f.bytes_per_rank / steps},
                     {"messages_per_rank", f.messages_per_rank},
                     {"seconds", row.seconds ? base::Json(*row.seconds) : base::Json()},
+                    {"transfer_seconds", row.transfer_seconds ? base::Json(*row.transfer_seconds) : base::Json()},
                     {"seconds_per_step", row.seconds ? base::Json(*row.seconds / steps) : base::Json()},
                     {"memory_bytes", row.peak_bytes}});
   }

@@ -49,6 +49,7 @@ Forecast Sparta::Predict() const {
                               // Values (the buffer grows by half), shards of their sum, coordinates.
                               .memory_bytes = (1.5 * sizeof(float) + sizeof(float) + sizeof(int64_t)) * chosen.mean},
                              times_.Count());
+  forecast.drawn_values = chosen.mean;
   forecast.bytes_stddev =
       element.bytes * std::sqrt(chosen.variance * static_cast<double>(forecast.exchanges));
   return forecast;

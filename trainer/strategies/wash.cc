@@ -94,6 +94,7 @@ Forecast Wash::Predict() const {
   if (forecast.exchanges > 0) {
     const double sent = forecast.bytes_per_rank / static_cast<double>(forecast.exchanges);
     forecast.calls = {{.kind = ExpectedCall::Kind::kAllToAll, .bytes = sent}};
+    forecast.drawn_values = sent / bytes_a_place * static_cast<double>(num_flats());
     // Two buffers that grow by half, and the coordinates of what is sent and received.
     forecast.memory_bytes = 3 * sent + 2 * sizeof(int64_t) * sent / bytes_a_place;
   }
