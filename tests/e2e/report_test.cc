@@ -49,7 +49,7 @@ class Report : public test::FinishedRun {
 };
 
 #define NEEDS_BROWSER() \
-  if (!HasBrowser()) GTEST_SKIP() << "no Chromium is installed (apt-get install chromium)"
+  if (!HasBrowser()) GTEST_SKIP() << "no Chromium is installed (launch/setup.sh --extras)"
 
 void ExpectDrawn(const Json& canvases, size_t count, const std::string& where) {
   EXPECT_EQ(canvases.size(), count) << where;

@@ -6,7 +6,7 @@ set -u
 basin=$1 folder=$2 launcher=$3 checkpoint=$4
 shift 4
 here=$(cd "$(dirname "$0")/../.." && pwd)
-command -v slurmctld >/dev/null && command -v slurmd >/dev/null && [ "$(id -u)" -eq 0 ] || { echo "no Slurm here, or not root"; exit 77; }
+command -v slurmctld >/dev/null && command -v slurmd >/dev/null && [ "$(id -u)" -eq 0 ] || { echo "no Slurm here (launch/setup.sh --extras), or not root"; exit 77; }
 mkdir -p "$folder/state" "$folder/spool"
 host=$(hostname -s)
 cat >"$folder/slurm.conf" <<CONF
@@ -15,7 +15,7 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$((20000 + $$ % 20000))
 SlurmdPort=$((20001 + $$ % 20000))
 AuthType=auth/none
-AuthInfo=cred_expire=2
+SchedulerParameters=sched_interval=2
 CredType=cred/none
 SlurmUser=root
 SlurmdUser=root
@@ -51,8 +51,11 @@ else
   until_true() { for ((k = 0; k < 1500; k++)); do "$@" && return; sleep .1; done; }
   has_checkpoint() { [ -e "$checkpoint" ]; }
   has_ended() { [ "$(state Restarts)" -gt 0 ] && case "$(state JobState)" in COMPLETED | FAILED | CANCELLED | TIMEOUT | NODE_FAIL) ;; *) false ;; esac; }
+  is_queued_again() { [ "$(state Restarts)" -gt 0 ] && [ "$(state JobState)" = PENDING ] || has_ended; }
   until_true has_checkpoint
   scancel --signal=USR1 --batch "$job"
+  until_true is_queued_again
+  scontrol update "JobId=$job" StartTime=now  # Slurm lets a job wait for two minutes after it was put back
   until_true has_ended
   code=$(state ExitCode | cut -d: -f1)
   echo "state $(state JobState), restarts $(state Restarts)"
