@@ -1,4 +1,4 @@
-// Point-to-point messages with a deadline. Part of the door to mpi.h: included by mpi.cc only.
+// Point-to-point messages with a deadline. Part of the door to mpi.h: included by mpi_world.h only.
 #pragma once
 
 #include <mpi.h>

@@ -1,4 +1,4 @@
-// Who may call MPI, and what moves messages in flight while nobody does. Part of the door to mpi.h: included by mpi.cc only.
+// Who may call MPI, and what moves messages in flight while nobody does. Part of the door to mpi.h: included by mpi_world.h and mpi_progress.cc only.
 #pragma once
 
 #include <condition_variable>

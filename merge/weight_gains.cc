@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+#include <numeric>
+#include <optional>
 
 #include "base/error.h"
 #include "merge/gram_product.h"
@@ -13,6 +14,17 @@ namespace {
 
 torch::Tensor AsIndices(const std::vector<int64_t>& order) { return torch::tensor(at::ArrayRef<int64_t>(order)); }
 
+std::vector<int64_t> Counting(int64_t n) {
+  std::vector<int64_t> numbers(n);
+  std::iota(numbers.begin(), numbers.end(), int64_t{0});
+  return numbers;
+}
+
+/// As the products read it; every narrower type fits into float32.
+torch::Tensor Plain(const torch::Tensor& tensor) {
+  return tensor.detach().to(torch::kCPU, tensor.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32).contiguous();
+}
+
 /// Axes in the order: `first` (unless -1), the rest, `last`; contiguous.
 torch::Tensor Arrange(const torch::Tensor& tensor, int64_t first, int64_t last) {
   std::vector<int64_t> order;
@@ -21,18 +33,22 @@ torch::Tensor Arrange(const torch::Tensor& tensor, int64_t first, int64_t last) 
     if (axis != first && axis != last) order.push_back(axis);
   }
   order.push_back(last);
-  const torch::Tensor view = tensor.permute(order);
-  if (last != 0 || first > 1) return view.contiguous();
-  // The axes but one keep their order: a transposition, which LibTorch copies in blocks.
-  return tensor.reshape({tensor.size(0), -1}).t().contiguous().view(view.sizes());
+  return tensor.permute(order).contiguous();
 }
 
-/// gains += a^T b, with all but the last axis summed over.
-void AddProduct(torch::Tensor& gains, const torch::Tensor& a, const torch::Tensor& b) {
-  const int64_t n = gains.size(0);
-  const torch::Tensor rows_a = a.reshape({-1, n}).contiguous(), rows_b = b.reshape({-1, n}).contiguous();
-  const bool done = AddGramProduct(rows_a.const_data_ptr<double>(), rows_b.const_data_ptr<double>(), rows_a.size(0), n, gains.mutable_data_ptr<double>());
-  if (!done) gains.addmm_(rows_a.t(), rows_b);
+/// The axes but `own` and `other` as one: elements and the stride between them. None when they do not follow each other evenly.
+struct Rest {
+  int64_t elements = 1, stride = 1;
+};
+std::optional<Rest> RestOf(const torch::Tensor& tensor, int64_t own, int64_t other) {
+  Rest rest;
+  for (int64_t axis = tensor.dim() - 1; axis >= 0; --axis) {
+    if (axis == own || axis == other || tensor.size(axis) == 1) continue;
+    if (rest.elements == 1) rest.stride = tensor.stride(axis);
+    if (tensor.stride(axis) != rest.stride * rest.elements) return std::nullopt;
+    rest.elements *= tensor.size(axis);
+  }
+  return rest;
 }
 
 }  // namespace
@@ -52,7 +68,7 @@ MatchedWeights::MatchedWeights(const models::PermutationSpec& spec, const models
     const auto entry = spec.axes().find(versions.name);
     if (entry == spec.axes().end() || models::IsBatchNormStatistic(versions.name)) continue;
     if (!versions.tensors[0].is_floating_point()) continue;
-    AddPlaces(entry->second, versions.tensors[0].to(torch::kFloat64), versions.tensors[1].to(torch::kFloat64));
+    AddPlaces(entry->second, Plain(versions.tensors[0]), Plain(versions.tensors[1]));
   }
   for (auto& neighbours : neighbours_) {
     std::sort(neighbours.begin(), neighbours.end());
@@ -76,15 +92,39 @@ void MatchedWeights::AddPlaces(const std::vector<std::string>& axes, const torch
     }
     for (const int64_t k : others) neighbours_[own].push_back(ids[k]);
     if (others.empty()) {
-      AddProduct(constant_[own], Arrange(a, -1, axis), Arrange(b, -1, axis));
+      AddProduct(PlaceOf(a, b, axis, -1), {.a = Counting(1), .b = Counting(1)}, constant_[own]);
     } else if (others.size() == 1) {
-      places_[own].push_back({ids[others[0]], Arrange(a, others[0], axis), Arrange(b, others[0], axis)});
+      places_[own].push_back(PlaceOf(a, b, axis, others[0]));
+      places_[own].back().other = ids[others[0]];
     } else {
-      std::vector<int64_t> rest = ids;
-      rest.erase(rest.begin() + axis);
-      places_[own].push_back({-1, Arrange(a, -1, axis), Arrange(b, -1, axis), std::move(rest)});
+      places_[own].push_back(PlaceOf(Arrange(a, -1, axis), Arrange(b, -1, axis), a.dim() - 1, -1));
+      places_[own].back().axes = ids;
+      places_[own].back().axes.erase(places_[own].back().axes.begin() + axis);
     }
   }
+}
+
+MatchedWeights::Place MatchedWeights::PlaceOf(const torch::Tensor& a, const torch::Tensor& b, int64_t own, int64_t other) {
+  const std::optional<Rest> rest = RestOf(a, own, other);
+  if (!rest) return PlaceOf(Arrange(a, other, own), Arrange(b, other, own), a.dim() - 1, other < 0 ? -1 : 0);
+  Place place{.a = a, .b = b, .inner = rest->elements, .inner_stride = rest->stride, .unit_stride = a.stride(own)};
+  place.outer = other < 0 ? 1 : a.size(other);
+  place.outer_stride = other < 0 ? rest->stride : a.stride(other);
+  return place;
+}
+
+void MatchedWeights::AddProduct(const Place& place, const RowOrders& orders, torch::Tensor& gains) {
+  const auto add = [&]<typename T>(T) {
+    const GramRows<T> layout{.outer_stride = place.outer_stride, .inner = place.inner, .inner_stride = place.inner_stride, .unit_stride = place.unit_stride};
+    GramRows<T> a = layout, b = layout;
+    a.values = place.a.const_data_ptr<T>();
+    a.outer = orders.a;
+    b.values = place.b.const_data_ptr<T>();
+    b.outer = orders.b;
+    b.minus = orders.minus;
+    AddGramProduct(a, b, gains.size(0), gains.mutable_data_ptr<double>());
+  };
+  place.a.scalar_type() == torch::kFloat64 ? add(double{}) : add(float{});
 }
 
 WeightGains::WeightGains(const MatchedWeights& weights) : weights_(weights), is_new_(weights.ids_.size(), true) {
@@ -99,50 +139,47 @@ bool WeightGains::Update(int64_t p, const UnitOrders& orders) {
   bool changed = is_new_[p];
   is_new_[p] = false;
   for (size_t place = 0; place < seen_[p].size(); ++place) {
-    const bool several = weights_.places_[p][place].other < 0;
+    const bool several = !weights_.places_[p][place].axes.empty();
     changed |= several ? UpdateSeveral(p, place, orders) : UpdatePlace(p, place, orders);
   }
   return changed;
 }
 
 bool WeightGains::UpdatePlace(int64_t p, size_t place, const UnitOrders& orders) {
-  const auto& [other, a, b, axes] = weights_.places_[p][place];
+  const MatchedWeights::Place& own = weights_.places_[p][place];
   UnitOrders& seen = seen_[p][place].orders;
-  const std::vector<int64_t>& now = orders[other];
+  const std::vector<int64_t>& now = orders[own.other];
   if (seen.empty()) {
-    const bool as_they_are = std::ranges::is_sorted(now);
-    AddProduct(gains_[p], a, as_they_are ? b : b.index_select(0, AsIndices(now)));
+    MatchedWeights::AddProduct(own, {.a = Counting(own.outer), .b = now}, gains_[p]);
     seen = {now};
     return true;
   }
-  std::vector<int64_t> moved, from, to;
+  MatchedWeights::RowOrders moved;
   for (int64_t unit = 0; unit < std::ssize(now); ++unit) {
     if (now[unit] == seen[0][unit]) continue;
-    moved.push_back(unit);
-    from.push_back(seen[0][unit]);
-    to.push_back(now[unit]);
+    moved.a.push_back(unit);
+    moved.b.push_back(now[unit]);
+    moved.minus.push_back(seen[0][unit]);
   }
-  if (moved.empty()) return false;
-  const torch::Tensor change = b.index_select(0, AsIndices(to)).sub_(b.index_select(0, AsIndices(from)));
-  AddProduct(gains_[p], std::ssize(moved) == std::ssize(now) ? a : a.index_select(0, AsIndices(moved)), change);
+  if (moved.a.empty()) return false;
+  MatchedWeights::AddProduct(own, moved, gains_[p]);
   seen[0] = now;
   return true;
 }
 
 bool WeightGains::UpdateSeveral(int64_t p, size_t place, const UnitOrders& orders) {
-  const auto& [other, a, b, axes] = weights_.places_[p][place];
+  MatchedWeights::Place own = weights_.places_[p][place];
   Seen& seen = seen_[p][place];
   UnitOrders now;
-  for (const int64_t id : axes) {
+  for (const int64_t id : own.axes) {
     if (id >= 0) now.push_back(orders[id]);
   }
   if (seen.orders == now) return false;
-  torch::Tensor permuted = b;
-  for (int64_t axis = 0; axis < std::ssize(axes); ++axis) {
-    if (axes[axis] >= 0) permuted = permuted.index_select(axis, AsIndices(orders[axes[axis]]));
+  for (int64_t axis = 0; axis < std::ssize(own.axes); ++axis) {
+    if (own.axes[axis] >= 0) own.b = own.b.index_select(axis, AsIndices(orders[own.axes[axis]]));
   }
   torch::Tensor product = torch::zeros_like(gains_[p]);
-  AddProduct(product, a, permuted);
+  MatchedWeights::AddProduct(own, {.a = Counting(1), .b = Counting(1)}, product);
   gains_[p].add_(product);
   if (seen.product.defined()) gains_[p].sub_(seen.product);
   seen = {std::move(now), product};

@@ -15,8 +15,9 @@ namespace basin::merge {
 /// One permutation for each id, by the id's index: new unit i is old unit pi[i].
 using UnitOrders = std::vector<std::vector<int64_t>>;
 
-/// The trainable tensors of two networks that a specification names, in float64, laid out for the products. Batch-norm statistics are
-/// left out: they have no part in the distance. Immutable; shared by searches. Memory: 16 bytes an element for each permuted axis of A and B together.
+/// The trainable tensors of two networks that a specification names, and how their rows lie in memory for the products. Batch-norm
+/// statistics are left out: they have no part in the distance. Immutable; shared by searches. Shares the networks' memory; copies are made
+/// of tensors that are not contiguous, neither float32 nor float64, not on the CPU, or have three or more permuted axes.
 class MatchedWeights {
  public:
   /// CheckFailed as ValidateSpec; DataError when the networks' tensors differ in name, shape or type.
@@ -32,11 +33,22 @@ class MatchedWeights {
   /// An axis with units that are matched, of one tensor. The product of axis k is sum over all other places r of
   /// A[r, i] B[pi(r), j]; with one other permuted axis q, r = (unit of q, rest).
   struct Place {
-    int64_t other = -1;        ///< index of the id on the one other permuted axis
-    torch::Tensor a, b;        ///< [units of other, rest, own units]
-    /// With two or more other permuted axes: permuted anew each time. [axes..., own units]; `axes` has the index of the id of each, -1 for none.
+    int64_t other = -1;  ///< index of the id on the one other permuted axis
+    torch::Tensor a, b;  ///< contiguous
+    int64_t outer = 1, outer_stride = 0;  ///< the other axis
+    int64_t inner = 1, inner_stride = 1;  ///< the rest
+    int64_t unit_stride = 1;
+    /// With two or more other permuted axes: b is permuted anew each time. [axes..., own units]; `axes` has the index of the id of each, -1
+    /// for none.
     std::vector<int64_t> axes{};
   };
+  /// Which of the other axis' units make the rows of A and of B, and what of B is taken away.
+  struct RowOrders {
+    std::vector<int64_t> a, b, minus{};
+  };
+  static void AddProduct(const Place& place, const RowOrders& orders, torch::Tensor& gains);
+  /// Axis `other` (-1: none) runs over the outer rows.
+  static Place PlaceOf(const torch::Tensor& a, const torch::Tensor& b, int64_t own, int64_t other);
   void AddPlaces(const std::vector<std::string>& axes, const torch::Tensor& a, const torch::Tensor& b);
   int64_t IndexOf(const std::string& id) const;
 

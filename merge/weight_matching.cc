@@ -24,6 +24,18 @@ std::vector<int64_t> AsOrder(const torch::Tensor& permutation) {
   return {host.const_data_ptr<int64_t>(), host.const_data_ptr<int64_t>() + host.numel()};
 }
 
+/// In float64.
+double DotProduct(const torch::Tensor& a, const torch::Tensor& b) {
+  constexpr int64_t kBlock = 1 << 14;  // copies of so many stay in the second-level cache
+  const torch::Tensor x = a.flatten(), y = b.flatten();
+  double sum = 0;
+  for (int64_t begin = 0; begin < x.numel(); begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, x.numel());
+    sum += at::dot(x.slice(0, begin, end).to(torch::kFloat64), y.slice(0, begin, end).to(torch::kFloat64)).item<double>();
+  }
+  return sum;
+}
+
 /// Classes of ids that share no tensor: each id, in order, joins the first class without a neighbour.
 std::vector<std::vector<int64_t>> Colour(const std::vector<std::vector<int64_t>>& neighbours) {
   std::vector<int64_t> colour(neighbours.size(), -1);
@@ -214,7 +226,7 @@ double WeightObjective(const models::PermutationSpec& spec, const models::StateD
   for (const Versions& versions : MatchStates(both)) {
     if (!spec.axes().contains(versions.name) || models::IsBatchNormStatistic(versions.name)) continue;
     if (!versions.tensors[0].is_floating_point()) continue;
-    sum += at::dot(versions.tensors[0].to(torch::kFloat64).flatten(), versions.tensors[1].to(torch::kFloat64).flatten()).item<double>();
+    sum += DotProduct(versions.tensors[0], versions.tensors[1]);
   }
   return sum;
 }

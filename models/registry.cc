@@ -38,7 +38,7 @@ constexpr std::array<Architecture, 14> kArchitectures = {{
     {"resnet18", 32, MakeResNet},
     {"resnet34", 32, MakeResNet},
     {"resnet50", 32, MakeResNet},
-    {"torchscript", 1, MakeTorchScript},
+    {kTorchScript, 1, MakeTorchScript},
 }};
 
 const Architecture& Find(const std::string& name) {
@@ -55,8 +55,8 @@ void CheckOptions(const Architecture& row, const ModelOptions& options, const In
   if (!(options.width > 0) || !std::isfinite(options.width)) {
     throw ConfigError(Text("model.width is ", options.width, "; it must be a number above 0"));
   }
-  if (options.path.empty() == (row.name == "torchscript")) {
-    throw ConfigError(row.name == "torchscript" ? "model.path is missing; torchscript is read from a file" : Text("model.path is for torchscript; leave it out"));
+  if (options.path.empty() == (row.name == kTorchScript)) {
+    throw ConfigError(row.name == kTorchScript ? "model.path is missing; torchscript is read from a file" : Text("model.path is for torchscript; leave it out"));
   }
   if (!options.hidden.empty() && row.name != "mlp") {
     throw ConfigError(Text("model.hidden is for mlp; ", row.name, " takes its sizes from model.width. Leave it out"));

@@ -9,6 +9,9 @@
 
 namespace basin::models {
 
+/// Its name under model.name.
+inline constexpr const char* kTorchScript = "torchscript";
+
 /// options.path: written by torch.jit.save. Its weights are the initial ones. ConfigError naming the file: it is missing or no
 /// TorchScript, has no trainable float32 weights, trainable ones of another type, or random numbers of its own (dropout: they
 /// come from PyTorch's global generator, so that neither a resumed run nor a comparison could have them again), or does not

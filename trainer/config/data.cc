@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 #include "data/registry.h"
 #include "models/registry.h"
+#include "models/torchscript.h"
 #include "trainer/config/sections.h"
 
 namespace basin::trainer {
@@ -147,7 +148,7 @@ void VisitData(Keys& keys, RunConfig& config) {
 
 void VisitModel(Keys& keys, models::ModelOptions& options) {
   using models::Norm;
-  const std::string mlp = "mlp", script = "torchscript";
+  const std::string mlp = "mlp", script = models::kTorchScript;
   if (!keys.Name("name", options.name, models::ModelNames())) return keys.SkipRest();
   if (options.name == script) {
     VisitScriptPath(keys, options);

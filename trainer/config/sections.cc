@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "coordinator/address.h"
+#include "models/torchscript.h"
 
 namespace basin::trainer {
 namespace {
@@ -135,12 +136,12 @@ void VisitReport(Keys& keys, ReportOptions& options) {
 
 /// A TorchScript network is a closed box that brings its weights: what draws them or looks into layers is refused before training.
 void CheckReachOfModel(Keys& model, const RunConfig& config) {
-  model.Require(config.model.name != "torchscript" || config.population.init == Init::kSame, "name",
+  model.Require(config.model.name != models::kTorchScript || config.population.init == Init::kSame, "name",
                 "torchscript brings one set of weights, so members cannot start from different ones; leave population.init at same");
 }
 
 void CheckReachOfStrategy(Keys& strategy, const RunConfig& config) {
-  if (config.model.name != "torchscript") return;
+  if (config.model.name != models::kTorchScript) return;
   const auto check = [&](const auto& options) {
     if constexpr (requires { options.align; })
       strategy.Require(options.align == Align::kNone, "align", "the units of a torchscript model are not known; allowed: none");
