@@ -3,6 +3,7 @@
 # Usage: bench/connectivity.sh EXPERIMENT --data DIR [--seeds 1] [--widths "1 2 4"] [--out DIR] [--set KEY=VALUE ...]
 #   mnist, fashion-mnist      three MLPs: barriers as they are and permuted, distances and R, what Taylor's expansion expects, the line
 #                             between two networks that were both matched to a third
+#   mnist-decay, fashion-mnist-decay    two such MLPs, 40 epochs, by weight decay: distances, R and barriers, as they are and matched
 #   mnist-small               averages of one to eight small MLPs
 #   mnist-deep                two MLPs of fifteen hidden layers: the variance that is left in their average, layer by layer
 #   mnist-many                two to eleven small MLPs: MergeMany beside the common universe, seconds and accuracy
@@ -31,6 +32,8 @@ basin=${BASIN:-build/release/bin/basin}
 case "$what" in
   mnist) recipe=mnist-mlp kind=pair ;;
   fashion-mnist) recipe=fashion-mnist-mlp-long kind=pair ;;
+  mnist-decay) recipe=mnist-mlp kind=decay ;;
+  fashion-mnist-decay) recipe=fashion-mnist-mlp-long kind=decay ;;
   mnist-small) recipe=mnist-mlp-small kind=averages ;;
   mnist-deep) recipe=mnist-deep-mlp kind=deep ;;
   mnist-many) recipe=mnist-mlp-small kind=many set=(--set population.members=11 "${set[@]}") ;;
@@ -92,6 +95,15 @@ pair() {
     lmc "third-$method" "$run/$method-1.safetensors" "$run/$method-2.safetensors"
   done
   for method in none weight ste activation; do analyze "$method"; done
+}
+decay() {
+  local value top=$run
+  for value in 0 1e-4 5e-4 1e-3 2e-3 3e-3; do
+    run=$top/$value
+    train --set population.members=2 --set train.epochs=40 --set "train.optimizer.weight_decay=$value"
+    match weight 1
+    for method in none weight; do analyze "$method"; done
+  done
 }
 averages() {
   local method k

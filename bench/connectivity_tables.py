@@ -55,6 +55,19 @@ def pair():
     analyses(RUNS, METHODS)
 
 
+def decay():
+    head("weight decay", "ends, test %", "squared distance", "matched", "less by %", "R, gamma 0", "R, gamma .3", "barrier at 1/2, train", "matched", "Taylor's estimate",
+         "matched")
+    for value in ("0", "1e-4", "5e-4", "1e-3", "2e-3", "3e-3"):
+        runs = [f"{run}/{value}" for run in RUNS]
+        of = {part: [[read(run, f"analysis-{method}/{part}.json") for run in runs] for method in ("none", "weight")]
+              for part in ("distance", "singular", "taylor")}
+        before, after = ([d["l2_squared"] for d in distances] for distances in of["distance"])
+        row(value, cell([m["test_accuracy"] for run in runs for m in read(run, "result.json")["member"]], 2, 100), cell(before, 1), cell(after, 1),
+            cell([1 - b / a for a, b in zip(before, after)], 1, 100), *(cell([s["r"][k]["value"] for s in of["singular"][1]]) for k in (0, 1)),
+            *(cell([t[key] for t in taylor]) for key in ("barrier_mid", "estimate_mid") for taylor in of["taylor"]))
+
+
 def test_accuracy(name, digits):
     return cell([read(run, f"{name}.safetensors.json")["test"]["accuracy"] for run in RUNS], digits, 100)
 
@@ -155,5 +168,5 @@ def distances():
     analyses(RUNS, ("none", "weight"))
 
 
-TABLES = {table.__name__: table for table in (averages, batch_norm, deep, distances, many, pair, plain)}
+TABLES = {table.__name__: table for table in (averages, batch_norm, decay, deep, distances, many, pair, plain)}
 TABLES[KIND]()
