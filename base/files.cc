@@ -103,6 +103,10 @@ AtomicFile::AtomicFile(fs::path path, Hashing hashing) : path_(std::move(path)) 
   if (hashing == Hashing::kWhole) hash_.emplace();
   if (!path_.has_filename())
     throw DataError(Text("cannot write '", path_.string(), "': it names no file"));
+  // What the name stands for is replaced: a link keeps pointing at the new file, and a device is not turned into one.
+  std::error_code ignored;
+  if (fs::is_symlink(path_, ignored) && fs::exists(path_, ignored)) path_ = fs::canonical(path_, ignored);
+  if (fs::is_other(path_, ignored)) throw DataError(Text("cannot write '", path_.string(), "': it is a device or a pipe, no file"));
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
   for (;;) {
     temporary_ = TemporaryNameFor(path_);

@@ -308,6 +308,9 @@ PthReader::PthReader(const std::filesystem::path& path) : zip_(path) {
   }
   const auto dict = Unpickler(zip_.entries().at(root + "data.pkl"), path).Run();
   std::set<std::string> names;
+  // A stride of 0 repeats elements, so a short file could ask for large copies.
+  constexpr int64_t kMostRepeated = int64_t{1} << 24;
+  int64_t repeated = 0;
   for (const auto& item : dict->items) {
     const auto& [name, tensor] = item;
     const auto fail = [&](const std::string& why) { throw DataError(Text(path.string(), ": ", item.first, why)); };
@@ -319,9 +322,10 @@ PthReader::PthReader(const std::filesystem::path& path) : zip_(path) {
     const int64_t size = ElementBytes(*tensor->type);
     const auto elements = static_cast<int64_t>(entry->second.size()) / size;
     if (!count || tensor->shape.size() != tensor->strides.size() || tensor->offset < 0) fail(" has an impossible shape");
-    // A stride of 0 repeats elements, so a short file could ask for a large copy.
     const std::optional<int64_t> last = *count > 0 ? LastElement(*tensor) : 0;
-    if (*count > 0 && (!last || *last >= elements || *count > elements)) fail(Text(" leaves its storage of ", elements, " elements"));
+    if (*count > 0 && (!last || *last >= elements)) fail(Text(" leaves its storage of ", elements, " elements"));
+    if (*count > elements) repeated += *count;
+    if (repeated > kMostRepeated) fail(Text(" repeats its elements (torch.Tensor.expand) beyond ", kMostRepeated, "; save a copy: .contiguous()"));
     TensorView view{.name = name, .dtype = tensor->type->dtype, .shape = tensor->shape};
     if (*count > 0 && IsRowMajor(*tensor)) {
       view.bytes = entry->second.subspan(static_cast<size_t>(tensor->offset * size), static_cast<size_t>(*count * size));

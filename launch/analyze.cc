@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "launch/commands.h"
 #include "launch/mending.h"
+#include "launch/outputs.h"
 #include "report/table.h"
 #include "trainer/laboratory/analysis.h"
 
@@ -39,6 +40,7 @@ std::string SummaryText(const base::Json& summary) {
 }
 
 int Analyze(const AnalyzeArguments& arguments, const MendingArguments& mending, const CommonOptions& common) {
+  CheckOutputFolder(arguments.out);
   const auto config = trainer::ReadRunConfig(arguments.config, common.set);
   const trainer::MendingOptions options = AsOptions(mending);
   const trainer::AnalyzeRequest request{

@@ -32,7 +32,8 @@ std::shared_ptr<trainer::AlignOptions> AddAlignOptions(CLI::App& command, bool f
         return name + why + "; allowed here: " + base::JoinNames(here);
       })
       ->type_name("HOW");
-  command.add_option("--seed", options->seed, "of what is random in aligning (default 0)");
+  command.add_option("--seed", options->seed, "of what is random in aligning (default 0)")
+      ->check([](const std::string& text) { return text.starts_with('-') ? "--seed " + text + ": allowed are whole numbers from 0 on" : std::string(); });
   command.add_option("--starts", options->starts, "searches of weight matching; the best counts (default 1)")->check(CLI::Range(1, 10000));
   command.add_flag("--coloured", options->coloured, "weight: ids that share no tensor at the same time, on all cores");
   command.add_option("--samples", options->samples, "training images that methods look at (default: all, at most 10000)")

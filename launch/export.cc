@@ -5,6 +5,7 @@
 #include "base/pth.h"
 #include "base/safetensors.h"
 #include "launch/commands.h"
+#include "launch/outputs.h"
 #include "report/progress.h"
 
 namespace basin::launch {
@@ -24,6 +25,7 @@ void Write(const ExportArguments& arguments, const std::vector<base::TensorView>
 }
 
 int Export(const ExportArguments& arguments, const CommonOptions& common) {
+  CheckOutputFile(arguments.out, {arguments.model}, /*with_report=*/false);
   base::Json report{{"file", arguments.out}, {"format", arguments.to}};
   const auto convert = [&](const auto& reader, const std::map<std::string, std::string>& metadata) {
     Write(arguments, reader.tensors(), metadata);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "launch/commands.h"
 #include "launch/mending.h"
+#include "launch/outputs.h"
 #include "launch/results.h"
 #include "trainer/laboratory/finished.h"
 
@@ -22,7 +23,10 @@ int Lmc(const LmcArguments& arguments, const trainer::AlignOptions& align, const
   const auto config = trainer::ReadRunConfig(arguments.config, overrides);
   if (arguments.models.size() < 2) throw ConfigError("lmc needs at least two models: a line has two ends");
   std::optional<std::filesystem::path> folder;
-  if (!arguments.out.empty()) folder = arguments.out;
+  if (!arguments.out.empty()) {
+    CheckOutputFolder(arguments.out);
+    folder = arguments.out;
+  }
   return trainer::WithCrew([&](trainer::Crew& crew) {
     const base::Json report = trainer::ConnectFiles(config, {arguments.models.begin(), arguments.models.end()}, AsOptions(mending), align,
                                                     folder, crew);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "launch/commands.h"
+#include "launch/outputs.h"
 #include "trainer/laboratory/finished.h"
 
 namespace basin::launch {
@@ -43,6 +44,7 @@ int Match(const MatchArguments& arguments, const trainer::AlignOptions& align, c
     config = trainer::ReadRunConfig(models.front(), common.set);
     models.erase(models.begin());
   }
+  CheckOutputFile(arguments.out, arguments.inputs);
   if (models.size() != 2) throw ConfigError(Text("match takes two models, A and B; found ", models.size()));
   if (align.method == "none") throw ConfigError("match with --align none would copy B; allowed: the other methods of --align");
   return trainer::WithCrew([&](trainer::Crew& crew) {

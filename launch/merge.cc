@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "launch/commands.h"
 #include "launch/mending.h"
+#include "launch/outputs.h"
 #include "trainer/laboratory/finished.h"
 
 namespace basin::launch {
@@ -36,6 +37,7 @@ void Print(const MergeArguments& arguments, size_t models, const base::Json& rep
 }
 
 int Merge(const MergeArguments& arguments, const trainer::AlignOptions& align, const MendingArguments& mending, const CommonOptions& common) {
+  CheckOutputFile(arguments.out, arguments.inputs);
   std::vector<std::string> models = arguments.inputs;
   std::optional<trainer::RunConfig> config;
   if (!IsModel(models.front())) {

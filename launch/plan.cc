@@ -13,7 +13,8 @@ namespace basin::launch {
 namespace {
 
 struct PlanArguments {
-  std::string config, link, budget;
+  std::string config;
+  std::optional<std::string> link, budget;
   int members = 0;
   bool probe = false;
 };
@@ -92,18 +93,20 @@ std::string PlanText(const trainer::Planned& planned) {
 trainer::PlanRequest Request(const PlanArguments& arguments, const CommonOptions& common) {
   trainer::PlanRequest request{.config_file = arguments.config, .overrides = common.set, .probe = arguments.probe};
   if (arguments.members > 0) request.members = arguments.members;
-  if (!arguments.link.empty()) request.link = comm::ParseLink(arguments.link);
-  if (arguments.budget.empty()) return request;
-  std::string_view size = arguments.budget;
+  if (arguments.link) request.link = comm::ParseLink(*arguments.link);
+  if (!arguments.budget) return request;
+  std::string_view size = *arguments.budget;
   request.budget_is_a_step = size.ends_with(kAStep);
   if (request.budget_is_a_step) size.remove_suffix(kAStep.size());
   request.budget = base::ParseBytes(size);
+  constexpr double kMost = 1e18;  // counts are 64-bit integers
+  if (*request.budget > kMost) throw ConfigError(Text("--budget ", *arguments.budget, ": allowed are at most 1e18 bytes"));
   if (*request.budget == 0) throw ConfigError("--budget is 0; strategy {name: independent} sends nothing, everything else sends something");
   return request;
 }
 
 int Plan(const PlanArguments& arguments, const CommonOptions& common) {
-  if (arguments.probe && !arguments.link.empty()) {
+  if (arguments.probe && arguments.link) {
     throw ConfigError("--link and --probe are two answers to one question: give the network, or measure it");
   }
   const auto planned = trainer::PlanRun(Request(arguments, common));

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "launch/commands.h"
 #include "launch/mending.h"
+#include "launch/outputs.h"
 #include "report/table.h"
 #include "trainer/laboratory/pruning.h"
 
@@ -27,6 +28,7 @@ std::string Text(const base::Json& report) {
 }
 
 int Prune(const PruneArguments& arguments, const MendingArguments& mending, const CommonOptions& common) {
+  CheckOutputFile(arguments.out, {arguments.config, arguments.model});
   const auto config = trainer::ReadRunConfig(arguments.config, common.set);
   const trainer::PruneRequest request{.sparsity = arguments.sparsity,
                                       .scope = arguments.scope == "layer" ? merge::PruneScope::kLayer : merge::PruneScope::kGlobal,

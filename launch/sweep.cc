@@ -13,6 +13,7 @@
 #include "launch/terminal.h"
 #include "report/live_lines.h"
 #include "report/progress.h"
+#include "trainer/sweep/budgets.h"
 #include "trainer/sweep/child.h"
 #include "trainer/sweep/run_all.h"
 
@@ -145,6 +146,7 @@ SweepFormat FormatOf(const SweepArguments& arguments, const CommonOptions& commo
 int Sweep(const SweepArguments& arguments, const CommonOptions& common) {
   const std::atomic<bool>& interrupted = WatchInterrupts();
   const SweepPlan plan = trainer::ReadSweep(arguments.file, common.set);
+  trainer::CheckBudgets(plan);
   const std::filesystem::path folder = arguments.out.empty() ? "runs/" + plan.name : arguments.out;
   if (arguments.dry_run) {
     PrintPlan(plan, folder, common.json);

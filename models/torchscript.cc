@@ -73,6 +73,14 @@ void CheckContent(const ModelOptions& options, const jit::Module& script) {
       Refuse(options, Text("has ", parameter.name, " of type ", parameter.value.scalar_type(), "; trainable weights must be float32"));
   }
   if (!has_weights) Refuse(options, "has no trainable weights (a frozen or optimised file has them as constants)");
+  const auto check_finite = [&](const auto& tensors) {
+    for (const auto& item : tensors) {
+      if (item.value.is_floating_point() && !item.value.isfinite().all().template item<bool>())
+        throw DataError(Text("model.path: ", options.path.string(), " has values that are not finite in ", item.name));
+    }
+  };
+  check_finite(script.named_parameters());
+  check_finite(script.named_buffers());
 }
 
 /// A batch-norm layer of the script and what it adds of a batch to its running statistics.

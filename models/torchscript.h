@@ -15,7 +15,7 @@ inline constexpr const char* kTorchScript = "torchscript";
 /// options.path: written by torch.jit.save. Its weights are the initial ones. ConfigError naming the file: it is missing or no
 /// TorchScript, has no trainable float32 weights, trainable ones of another type, or random numbers of its own (dropout: they
 /// come from PyTorch's global generator, so that neither a resumed run nor a comparison could have them again), or does not
-/// turn [n, C, H, W] of this input into [n, classes].
+/// turn [n, C, H, W] of this input into [n, classes]. DataError: a value is not finite.
 std::shared_ptr<Classifier> MakeTorchScript(const ModelOptions& options, const InputShape& input, int64_t classes);
 
 }  // namespace basin::models

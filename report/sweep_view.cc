@@ -71,7 +71,7 @@ Table ComparisonTable(const std::vector<SweepSetting>& settings, const SweepSumm
       row.insert(row.end(), {Printed("%.2f", 100 * test->low) + " to " + Printed("%.2f", 100 * test->high),
                              std::string(TestName(test->test)), PText(test->p), PText(*comparison.p_holm)});
     } else {
-      row.insert(row.end(), {"-", "too few seeds", "-", "-"});
+      row.insert(row.end(), {"-", "too few seeds, or no spread", "-", "-"});
     }
     table.AddRow(std::move(row));
   }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <utility>
 
 #include "base/files.h"
 #include "base/log.h"
@@ -79,6 +80,10 @@ class Finisher {
 
   /// A healthy peer may be late here by as much as this rank has worked so far, since all do like work.
   void WaitLonger() {
+    if (comm_.rank() == 0 && input_.interrupted != nullptr && *input_.interrupted && !std::exchange(has_told_, true)) {
+      base::LogWarning("a signal came while the trained members are measured: that goes on to its end (result.json); a second signal ends "
+                       "it at once, without a result");
+    }
     const double worked = context_.clock.Seconds() - input_.started;
     comm_.SetTimeout(context_.config.comm.timeout + std::chrono::milliseconds(static_cast<int64_t>(3000 * worked)));
   }
@@ -269,6 +274,7 @@ class Finisher {
   std::vector<int64_t> ids_;
   std::vector<models::StateDict> networks_;  // ids_ and these: one a rank, then the lost ones
   base::Json result_;
+  bool has_told_ = false;  // that a signal does not end the measurements
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // After the last step: what the population is worth, one by one, as an ensemble, as one average, and on the lines between.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@ struct FinishInput {
   base::Json plan{};  ///< PlanJson: what was foretold
   std::optional<StrategyOptions> fitted{};  ///< the strategy with its budget fitted, where it has one
   base::Json lost = base::Json::array();  ///< members that were lost: {"member", "step", "reason"}; the forecast is then no more due
+  const std::atomic<bool>* interrupted = nullptr;  ///< set when a signal came; may be null
 };
 
 /// Measures and writes members/, average*.safetensors, soup.safetensors, lmc.csv, trace.json if asked for and, last, result.json (all by rank 0, which

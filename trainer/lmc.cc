@@ -19,6 +19,12 @@ std::vector<SplitChoice> ChooseSplits(const LmcOptions& options, const data::Dat
   return splits;
 }
 
+/// An even number of points leaves 1/2 out.
+std::vector<double> WithTheMiddle(std::vector<double> lambdas) {
+  if (lambdas.size() % 2 == 0) lambdas.insert(lambdas.begin() + std::ssize(lambdas) / 2, 0.5);
+  return lambdas;
+}
+
 /// What is measured: first every network as it is (the ends of its paths), then every interior point of every pair. Each gives loss
 /// and accuracy for [renorm][split].
 class PathTasks {
@@ -29,7 +35,8 @@ class PathTasks {
         pairs_(pairs),
         bench_(bench),
         model_(model),
-        lambdas_(merge::Lambdas(options.points)),
+        lambdas_(WithTheMiddle(merge::Lambdas(options.points))),
+        drops_middle_(std::ssize(lambdas_) > options.points),
         splits_(ChooseSplits(options, bench.dataset)) {
     renorms_.insert(renorms_.end(), mendings.begin(), mendings.end());
   }
@@ -66,7 +73,10 @@ class PathTasks {
             const double* score = &results.at(TaskAt(pair, k))[2 * (renorm * splits_.size() + split)];
             curve.points.push_back({lambdas_[k], score[0], score[1]});
           }
+          const double mid = merge::MeasureBarriers(curve.points).mid;
+          if (drops_middle_) curve.points.erase(curve.points.begin() + std::ssize(lambdas_) / 2);
           curve.barriers = merge::MeasureBarriers(curve.points);
+          curve.barriers.mid = mid;
           curves.push_back(std::move(curve));
         }
       }
@@ -88,7 +98,8 @@ class PathTasks {
   const std::vector<std::pair<int64_t, int64_t>>& pairs_;
   const Bench& bench_;
   models::Classifier& model_;
-  const std::vector<double> lambdas_;
+  const std::vector<double> lambdas_;  // with 1/2, which B3 asks for
+  const bool drops_middle_;            // it is no point of the curve
   const std::vector<SplitChoice> splits_;
   std::vector<PathMending> renorms_{{"none", {}}};
 };

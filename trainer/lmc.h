@@ -38,7 +38,7 @@ struct PathMending {
 std::vector<PathMending> ResetWhereNormed(const models::Classifier& model, const Bench& bench);
 
 /// Measures every pair at every lambda; all ranks return the same bits, however the points are shared out. Curves: for each pair, split (train, test as chosen), renorm (none, then each of `mendings`).
-/// Ends of a path keep their own statistics. `model` is scratch space for the weights.
+/// With an even number of points 1/2 is measured too, for barriers.mid alone. Ends of a path keep their own statistics. `model` is scratch space for the weights.
 std::vector<PairCurve> MeasurePairs(const std::vector<models::StateDict>& networks,
                                     const std::vector<std::pair<int64_t, int64_t>>& pairs, const LmcOptions& options,
                                     const Bench& bench, models::Classifier& model, const TaskShare& share,

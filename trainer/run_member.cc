@@ -139,7 +139,8 @@ class Runner {
                             .steps = shape_.total_steps,
                             .plan = ForetoldOf(forecast),
                             .fitted = HasBudget(plan_.config.strategy) ? std::optional(strategy_) : std::nullopt,
-                            .lost = lost_};
+                            .lost = lost_,
+                            .interrupted = &run_.interrupted};
     return Finish(context, member_, group_->counting.ledger(), input);
   }
 

@@ -105,9 +105,15 @@ TEST_F(PthFile, APartOfAStorageIsThatPart) {
   EXPECT_EQ(Text8(PthReader(path_).tensors()[0].bytes), "ccccddddeeee");
 }
 
+TEST_F(PthFile, ARepeatedElementIsCopiedWithinReason) {
+  Write(OneTensor(Literal("K\x02(K\x07t(K\0t")), "aaaabbbbccccddddeeeeffff");  // the third, seven times: torch.Tensor.expand
+  EXPECT_EQ(Text8(PthReader(path_).tensors()[0].bytes), "cccccccccccccccccccccccccccc");
+  ExpectRefused(OneTensor(Literal("K\0(J\xff\xff\xff\x7ft(K\0t")), "w repeats its elements");
+}
+
 TEST_F(PthFile, ATensorThatLeavesItsStorageIsRefused) {
   ExpectRefused(OneTensor("K\x04(K\x03t(K\x01t"), "w leaves its storage of 6 elements");
-  ExpectRefused(OneTensor(Literal("K\0(K\x07t(K\0t")), "w leaves its storage");                       // one element, seven times
+  ExpectRefused(OneTensor(Literal("K\0(K\x07K\x02t(K\0K\x06t")), "w leaves its storage");            // the seventh repeated
   ExpectRefused(OneTensor(Literal("K\0(K\x02t(J\xff\xff\xff\xfft")), "w leaves its storage");         // stride -1
   ExpectRefused(OneTensor(Literal("K\0(J\xff\xff\xff\xfft(K\x01t")), "w has an impossible shape");    // -1 elements
   ExpectRefused(OneTensor(Literal("K\0(K\x02K\x02t(K\x01t")), "w has an impossible shape");           // one stride too few

@@ -89,6 +89,39 @@ TEST_F(Analysis, RanksShareTheWorkAndFindTheSameBits) {
   }
 }
 
+TEST_F(Analysis, AnInputIsNeverWrittenOver) {
+  const std::string before = base::ReadFile(Member(1)), config = base::ReadFile(Configuration());
+  const auto refused = [&](const std::vector<std::string>& words) {
+    const CommandResult result = Basin(words);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_NE(result.err.find("--out"), std::string::npos) << result.err;
+  };
+  refused({"merge", Member(0), Member(1), "--out", Member(1)});
+  refused({"match", Configuration(), Member(0), Member(1), "--out", Path("run/members/../members/001.safetensors")});
+  refused({"prune", Configuration(), Member(1), "--sparsity", "0.5", "--out", Configuration()});
+  refused({"lmc", Configuration(), Member(0), Member(1), "--points", "3", "--out", Member(1)});
+  refused({"analyze", Configuration(), Member(0), Member(1), "--out", Member(1)});
+  EXPECT_EQ(base::ReadFile(Member(1)), before);
+  EXPECT_EQ(base::ReadFile(Configuration()), config);
+}
+
+TEST_F(Analysis, TheBarrierInTheMiddleIsMeasuredThereForEveryNumberOfPoints) {
+  const auto middle = [](const char* points) {
+    const Json report = AsJson({"lmc", Configuration(), Member(0), Member(1), "--points", points, "--json"});
+    return report["lmc"][0]["barrier_mid"].get<double>();
+  };
+  const double odd = middle("3");
+  EXPECT_EQ(middle("2"), odd);
+  EXPECT_EQ(middle("4"), odd);
+}
+
+TEST_F(Analysis, AResetWithoutBatchNormIsReportedAsNone) {
+  const CommandResult result = Basin({"merge", Configuration(), Member(0), Member(1), "--renorm", "reset", "--out", Path("reset.safetensors")});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_NE(result.err.find("no batch norm"), std::string::npos) << result.err;
+  EXPECT_EQ(File("reset.safetensors.json")["renorm"], "none");
+}
+
 TEST_F(Analysis, MendingThatMakesNoSenseIsRefused) {
   EXPECT_EQ(Basin({"merge", Configuration(), Member(0), Member(1), "--renorm", "reset", "--form", "sequential", "--out", Path("x.safetensors")}).exit_code, 2);
   EXPECT_EQ(Basin({"merge", Configuration(), Member(0), Member(1), "--renorm", "mend", "--out", Path("x.safetensors")}).exit_code, 2);

@@ -116,6 +116,23 @@ TEST_F(Sweep, ADryRunListsTheRunsAndTrainsNothing) {
   EXPECT_FALSE(std::filesystem::exists(Path("out")));
 }
 
+TEST_F(Sweep, ARunThatWasKilledBeforeItsFirstCheckpointBeginsAnew) {
+  const std::string grid = "grid: {strategy: [{name: papa}]}\n";
+  ASSERT_EQ(Run(grid, {"--quiet"}).exit_code, 0);
+  const Json before = Result("papa/seed-1").at("member");
+  std::filesystem::remove(Path("out/runs/papa/seed-1/result.json"));  // as a kill leaves it
+  const CommandResult again = Run(grid, {"--quiet"});
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(Result("papa/seed-1").at("member"), before);
+}
+
+TEST_F(Sweep, BudgetsThatCannotBeSpentAreRefusedBeforeAnythingIsTrained) {
+  const CommandResult refused = Run("grid: {strategy: [{name: wash, p: 0.1}, {name: papa}]}\nbudgets: [1GB]\n", {"--dry-run"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("nearest possible"));
+  EXPECT_FALSE(std::filesystem::exists(Path("out")));
+}
+
 TEST_F(Sweep, ALauncherStartsTheRanks) {
   const CommandResult result =
       Run("grid: {strategy.name: [wash]}\n", {"--launcher", "mpirun --allow-run-as-root --oversubscribe --bind-to none -n {members}"});

@@ -112,7 +112,9 @@ std::vector<double> WeightsOf(const MergeRequest& request, size_t networks) {
 void MendMerge(Workshop& shop, Mender& mender, const std::vector<size_t>& of, const MergeRequest& request, base::Json& report) {
   if (!request.mending.any()) return;
   const double temperature = mender.Mend(*shop.model, of, WeightsOf(request, of.size()));
-  report["mending"] = AsJson(request.mending, mender.samples());
+  report["mending"] = AsJson(mender.options(), mender.samples());
+  report["renorm"] = RenormName(mender.options().renorm);
+  if (mender.options().renorm != request.mending.renorm) WarnOfIdleReset();
   if (request.mending.temperature) report["temperature"] = temperature;
 }
 
@@ -253,7 +255,7 @@ base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, const 
     }
   }
   Mender mender(mending, *shop, networks);
-  report["mending"] = AsJson(mending, mender.samples());
+  report["mending"] = AsJson(mender.options(), mender.samples());
   std::vector<PathMending> treatments;
   if (mending.any() && !(MendsByResetAlone(mending) && !models::HasBatchNorm(*shop->model))) {
     treatments.push_back({std::string(RenormName(mending.renorm)), [&](models::Classifier& model, int64_t a, int64_t b, double lambda) {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "merge/calibrate.h"
 
 namespace basin::trainer {
@@ -32,6 +33,8 @@ double BestTemperature(models::Classifier& model, const Sample& sample) {
 
 std::string_view RenormName(Kind renorm) { return kRenormNames.at(static_cast<size_t>(renorm)); }
 std::string_view FormName(Form form) { return kFormNames.at(static_cast<size_t>(form)); }
+
+void WarnOfIdleReset() { base::LogWarning("--renorm reset: the network has no batch norm, so there is nothing to recompute; nothing was mended by it"); }
 
 merge::Pooling PoolingOf(Form form) {
   return form == Form::kTogether ? merge::Pooling::kMeanOfBatches : merge::Pooling::kAllValues;
@@ -67,8 +70,17 @@ void CheckMending(const MendingOptions& options) {
   }
 }
 
+namespace {
+
+MendingOptions WithoutIdleReset(MendingOptions options, const models::Classifier& model) {
+  if (options.renorm == Kind::kReset && !models::HasBatchNorm(model)) options.renorm = Kind::kNone;
+  return options;
+}
+
+}  // namespace
+
 Mender::Mender(const MendingOptions& options, const Workshop& shop, const std::vector<models::StateDict>& parents)
-    : options_(options), shop_(shop), parents_(parents), sample_(shop.bench, *shop.model, options.samples) {
+    : options_(WithoutIdleReset(options, *shop.model)), shop_(shop), parents_(parents), sample_(shop.bench, *shop.model, options.samples) {
   CheckMending(options);
 }
 

@@ -47,6 +47,8 @@ class Mender {
   /// `merged` holds sum_i weights[i] parents[of[i]] (or another kind of average of them) and is mended in place; eval mode afterwards.
   /// Returns the temperature that was divided by, 1 when none was asked for.
   double Mend(models::Classifier& merged, std::span<const size_t> of, std::span<const double> weights);
+  /// What is really done: no reset where there is no batch norm.
+  const MendingOptions& options() const { return options_; }
   /// Images used.
   int64_t samples() const { return sample_.size(); }
 
@@ -66,6 +68,9 @@ class Mender {
   std::map<std::pair<size_t, size_t>, std::vector<torch::Tensor>> correlations_;
   std::shared_ptr<models::Classifier> first_, second_;  // scratch; made when needed
 };
+
+/// That --renorm reset has nothing to do.
+void WarnOfIdleReset();
 
 /// mu and sigma over the sample in the sense of the form: pooled where layers are mended one at a time or in closed form.
 merge::Pooling PoolingOf(MendingOptions::Form form);

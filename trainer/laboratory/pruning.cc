@@ -39,7 +39,8 @@ base::Json PruneFile(const RunConfig& config, const std::filesystem::path& file,
   report["layers"] = LayersAsJson(merge::PruneByMagnitude(models::StateOf(*shop.model), request.sparsity, request.scope), report);
   report["pruned_test"] = score();
   Mender mender(request.mending, shop, dense);
-  report["mending"] = AsJson(request.mending, mender.samples());
+  report["mending"] = AsJson(mender.options(), mender.samples());
+  if (mender.options().renorm != request.mending.renorm) WarnOfIdleReset();
   if (request.mending.any()) {
     const double temperature = mender.Mend(*shop.model, std::vector<size_t>{0}, std::vector{1.0});
     if (request.mending.temperature) report["temperature"] = temperature;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "trainer/checkpoint/files.h"
 #include "comm/factory.h"
 #include "trainer/run_lock.h"
 #include "trainer/sweep/child.h"
@@ -80,7 +81,8 @@ class Runner {
     std::vector<std::string> words;
     for (const std::string& word : options_.launcher) words.push_back(WithMembers(word, run.config.population.members));
     words.insert(words.end(), {options_.program.string(), "train", files.config.string(), "--run-dir", files.run_dir.string(), "--quiet"});
-    if (StageOf(files) == RunStage::kStarted) words.emplace_back("--resume");
+    // Without a checkpoint there is nothing to go on from: it begins anew.
+    if (StageOf(files) == RunStage::kStarted && !ListCheckpoints(files.run_dir).empty()) words.emplace_back("--resume");
     running_.push_back({k, clock_.Seconds(), Child(std::move(words), files.log)});
     states_[k].stage = Stage::kRunning;
     Show(static_cast<int>(k));
