@@ -8,12 +8,29 @@
 
 namespace basin::trainer {
 
+namespace {
+
+/// Neighbours (0, 1), (2, 3), ... meet; the last of an odd number is left over.
+std::vector<int64_t> DrawOrder(uint64_t run_seed, int64_t step, int members) {
+  return base::RandomPermutation(members, {.run_seed = run_seed, .purpose = base::Purpose::kPairing, .a = static_cast<uint64_t>(step)});
+}
+
+comm::Round MeetingsOf(const std::vector<int64_t>& order, double bytes) {
+  comm::Round meetings;
+  for (size_t k = 0; k + 1 < order.size(); k += 2) {
+    const int a = static_cast<int>(order[k]), b = static_cast<int>(order[k + 1]);
+    meetings.push_back({a, b, bytes});
+    meetings.push_back({b, a, bytes});
+  }
+  return meetings;
+}
+
+}  // namespace
+
 int64_t DrawPartner(uint64_t run_seed, int64_t step, int members, int rank) {
-  const std::vector<int64_t> order = base::RandomPermutation(
-      members,
-      {.run_seed = run_seed, .purpose = base::Purpose::kPairing, .a = static_cast<uint64_t>(step)});
+  const std::vector<int64_t> order = DrawOrder(run_seed, step, members);
   const int64_t place = std::find(order.begin(), order.end(), rank) - order.begin();
-  const int64_t partner = place ^ 1;  // places (0, 1), (2, 3), ...
+  const int64_t partner = place ^ 1;
   return partner < members ? order[partner] : -1;
 }
 
@@ -43,18 +60,14 @@ void Gossip::AfterStep(const StepInfo& step, MemberState& member,
 Forecast Gossip::Predict() const {
   const double movers = shape_.members / 2 * 2, ranks = shape_.members;
   const double bytes = static_cast<double>(NumCarried(shape_, Carry::kState)) * sizeof(float);
-  // Who meets whom changes, and of an odd number who is left over: that one waits for its partner at the next exchange.
-  constexpr int kMostCourses = 64;
+  // The left-over member of an odd number waits for its partner at the next exchange, so the first meetings are looked at as they are drawn;
+  // of an even number all are alike.
+  const size_t most_courses = shape_.members % 2 == 0 ? 1 : 64;
   std::vector<std::vector<comm::Round>> courses;
-  for (int turn = 0; turn < (shape_.members % 2 == 0 ? 1 : std::min(shape_.members, kMostCourses)); ++turn) {
-    comm::Round pairs;
-    for (int k = 0; k + 1 < shape_.members; k += 2) {
-      const int a = (k + turn) % shape_.members, b = (k + 1 + turn) % shape_.members;
-      pairs.push_back({a, b, bytes});
-      pairs.push_back({b, a, bytes});
-    }
-    courses.push_back({std::move(pairs)});
+  for (int64_t step = times_.begin(); step < times_.end() && courses.size() < most_courses; ++step) {
+    if (times_.Acts(step)) courses.push_back({MeetingsOf(DrawOrder(shape_.seed, step, shape_.members), bytes)});
   }
+  if (courses.empty()) return Repeat({}, 0);
   return Repeat({.bytes = bytes * movers / ranks,
                  .messages = movers / ranks,
                  .calls = {{.kind = ExpectedCall::Kind::kRounds, .courses = std::move(courses)}},
