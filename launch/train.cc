@@ -75,7 +75,9 @@ int Train(const TrainArguments& arguments, const CommonOptions& common) {
     if (!ShowProgress(config, common.quiet)) return;
     std::cerr << AnnounceText(config, backend) << '\n';
     progress = std::make_unique<report::Progress>(
-        std::cerr, clock, report::ProgressOptions{.is_terminal = terminal.has_value(), .rows = terminal.value_or(Terminal{}).rows});
+        std::cerr, clock,
+        report::ProgressOptions{
+            .is_terminal = terminal.has_value(), .rows = terminal.value_or(Terminal{}).rows, .columns = terminal.value_or(Terminal{}).columns});
     members = config.population.members;
   };
   request.show = [&](const trainer::LoopStatus& status) {

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kTerminalInterval{200};
 constexpr std::chrono::milliseconds kPlainInterval{5000};
-constexpr size_t kTerminalColumns = 80;  // a line as long as that is wrapped, and cannot be drawn anew
 constexpr std::chrono::seconds kWindow{10};
 constexpr std::chrono::milliseconds kSampleInterval{100};  // bounds the number of samples
 
@@ -92,7 +91,7 @@ std::vector<std::string> Progress::MemberLines() const {
     std::string line = Text("  member ", one.id, "  step ", one.step, "  ", one.doing);
     if (one.steps_per_second > 0) line += "  " + FormatNumber(one.steps_per_second, 3) + " steps/s";
     if (one.is_waited_for) line += "  waited for, silent " + FormatNumber(one.silent_s, 2) + " s";
-    lines.push_back(line.substr(0, kTerminalColumns - 1));
+    lines.push_back(line.substr(0, room_a_line()));
   }
   if (shown < members.size()) lines.push_back(Text("  and ", members.size() - shown, " members more"));
   return lines;
@@ -100,7 +99,7 @@ std::vector<std::string> Progress::MemberLines() const {
 
 void Progress::Draw(Time now) {
   std::string line = Line(now, /*brief=*/false);
-  if (line.size() >= kTerminalColumns) line = Line(now, /*brief=*/true);
+  if (line.size() > room_a_line()) line = Line(now, /*brief=*/true).substr(0, room_a_line());
   const std::vector<std::string> members = MemberLines();
   // Blanks wipe what a longer line has left; below, where the terminal must understand how to go up, it is asked to wipe.
   const size_t wipe = open_line_length_ > line.size() ? open_line_length_ - line.size() : 0;

@@ -1,6 +1,7 @@
 // The line that says how far a run has come, and the words for bytes, time and shares that all reports use.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <iosfwd>
@@ -33,13 +34,14 @@ struct ProgressState {
 struct ProgressOptions {
   bool is_terminal = false;  ///< redrawn; otherwise plain lines, seldom
   int rows = 24;             ///< of the terminal; members that do not fit are counted, those that are waited for come first
+  int columns = 80;          ///< longer lines are cut, since one that wraps could not be drawn anew
   bool quiet = false;        ///< nothing at all
 };
 
 /// On a terminal one line (with a population one more for each member), drawn anew at most 5 times a second; elsewhere (a file, a pipe) a plain line at most every 5
 /// s, and one at the end:
 ///   step 350/1000  35 %  52.3 steps/s  loss 0.412  sent 1.3 MB/rank  ETA 0:12
-/// A line that would fill the 80 columns of a terminal goes without share and speed.
+/// A line that would fill the columns of a terminal goes without share and speed, and is cut if that is not enough.
 /// Steps a second are those of the last 10 s. One thread. The stream and the clock must outlive it.
 class Progress {
  public:
@@ -66,6 +68,7 @@ class Progress {
   std::vector<std::string> MemberLines() const;
   void Show(Time now);
   void Draw(Time now);
+  size_t room_a_line() const { return static_cast<size_t>(std::max(2, options_.columns) - 1); }
   void EndLine();
 
   std::ostream& stream_;

@@ -103,8 +103,8 @@ TEST(Progress, WipesTheRestOfALongerLine) {
 TEST(Progress, StaysWithinTheColumnsOfATerminal) {
   // A line that wraps is not redrawn but repeated.
   const ProgressState long_run{.step = 123'456, .total_steps = 229'800, .epoch = 161, .loss = 0.412, .bytes_sent = 913'300'000, .members = 5};
-  Bench terminal({.is_terminal = true}), file({.is_terminal = false});
-  for (Bench* bench : {&terminal, &file}) {
+  Bench terminal({.is_terminal = true}), narrow({.is_terminal = true, .columns = 30}), file({.is_terminal = false});
+  for (Bench* bench : {&terminal, &narrow, &file}) {
     ProgressState before = long_run;
     before.step -= 300;
     bench->progress.Update(before);
@@ -113,6 +113,7 @@ TEST(Progress, StaysWithinTheColumnsOfATerminal) {
     bench->progress.Update(long_run);
   }
   EXPECT_EQ(terminal.Take(), "\rstep 123456/229800  loss 0.412  sent 913.3 MB/rank  ETA 35:27");
+  EXPECT_EQ(narrow.Take(), "\rstep 123456/229800  loss 0.41");  // 29 characters
   EXPECT_EQ(file.Take(),
             "step 123456/229800  53 %  epoch 161  50.0 steps/s  loss 0.412  sent 913.3 MB/rank  ETA 35:27\n");
 }
