@@ -19,7 +19,7 @@ namespace {
 
 struct TrainArguments {
   std::string config, run_dir;
-  bool resume = false;
+  bool resume = false, may_begin = false;
 };
 
 constexpr const char* kAbout =
@@ -66,7 +66,8 @@ int Train(const TrainArguments& arguments, const CommonOptions& common) {
   std::unique_ptr<report::Progress> progress;
   int64_t members = 1;
   bool html = false;  // of a run that is finished already, the page is there
-  trainer::RunRequest request{.config_file = arguments.config, .overrides = common.set, .resume = arguments.resume};
+  trainer::RunRequest request{.config_file = arguments.config, .overrides = common.set, .resume = arguments.resume || arguments.may_begin,
+                              .may_begin = arguments.may_begin};
   const std::optional<Terminal> terminal = FindTerminal();
   request.watches = terminal.has_value();
   if (!arguments.run_dir.empty()) request.run_dir = arguments.run_dir;
@@ -112,6 +113,7 @@ void AddTrain(CLI::App& app, Action& action) {
   const auto common = AddCommonOptions(*command);
   command->add_option("CONFIG.yaml", arguments->config, "the configuration; configs/reference.yaml explains every key")->required();
   command->add_option("--run-dir", arguments->run_dir, "where the results go, instead of run.dir")->type_name("DIR");
+  command->add_flag("--resume-or-begin", arguments->may_begin, "as --resume, but without a checkpoint begin (a sweep's runs)")->group("");
   command->add_flag("--resume", arguments->resume, "go on with the run in the run directory from its newest checkpoint, to the same bits");
   command->callback([=, &action] { action = [=] { return Train(*arguments, *common); }; });
 }

@@ -126,7 +126,7 @@ void OpenRun(const RunRequest& request, Shared& shared, std::span<const int> ran
   OnAllRanks(comm, [&] {
     if (is_first) plan.lock = LockRunDirectory(plan.run_dir, request.resume);
   });
-  if (request.resume) plan.point = FindResumePoint(plan.run_dir, plan.config, ranks_here, comm);
+  if (request.resume) plan.point = FindResumePoint(plan.run_dir, plan.config, ranks_here, comm, request.may_begin);
   OnAllRanks(comm, [&] {
     if (!is_first) return;
     PrepareRunDirectory(plan.run_dir, plan.config, plan.point);

@@ -25,6 +25,7 @@ struct RunRequest {
   std::vector<std::string> overrides{};             ///< KEY=VALUE
   std::optional<std::filesystem::path> run_dir{};   ///< instead of run.dir
   bool resume = false;
+  bool may_begin = false;  ///< with resume: begin where there is no checkpoint to go on from, instead of refusing
   bool watches = false;  ///< `show` gets the population too
   /// While training.
   std::function<void(const LoopStatus&)> show{};

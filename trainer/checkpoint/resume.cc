@@ -28,11 +28,12 @@ void CheckSameRun(const Manifest& manifest, const std::string& source, const Run
   if (manifest.config_hash != ConfigHash(config)) RefuseConfiguration(source, manifest.config, ComparableYaml(config));
 }
 
-/// A run that was killed before its first checkpoint was complete has lost nothing that a new start does not give.
-bool StoppedBeforeFirstCheckpoint(const fs::path& run_dir, const RunConfig& config, const std::vector<CheckpointEntry>& entries) {
+/// A run that was killed before its first checkpoint was complete has lost nothing that a new start does not give. One that was to write
+/// none has lost all, which only `may_begin` makes light of.
+bool StoppedBeforeFirstCheckpoint(const fs::path& run_dir, const RunConfig& config, const std::vector<CheckpointEntry>& entries, bool may_begin) {
   const int64_t every = config.checkpoint.every_steps;
   const fs::path saved = run_dir / "config.yaml";
-  if (every == 0 || !fs::exists(saved)) return false;
+  if ((every == 0 && !may_begin) || !fs::exists(saved)) return false;
   for (const CheckpointEntry& entry : entries) {
     if (entry.complete || entry.step > every) return false;
   }
@@ -44,12 +45,12 @@ bool StoppedBeforeFirstCheckpoint(const fs::path& run_dir, const RunConfig& conf
 /// Rank 0's view: walks from the newest checkpoint to the oldest.
 class Candidates {
  public:
-  Candidates(const fs::path& run_dir, const RunConfig& config) : run_dir_(run_dir), config_(config) {}
+  Candidates(const fs::path& run_dir, const RunConfig& config, bool may_begin) : run_dir_(run_dir), config_(config), may_begin_(may_begin) {}
 
   /// False: to be started from the beginning.
   bool Open() {
     entries_ = ListCheckpoints(run_dir_);
-    if (StoppedBeforeFirstCheckpoint(run_dir_, config_, entries_)) return false;
+    if (StoppedBeforeFirstCheckpoint(run_dir_, config_, entries_, may_begin_)) return false;
     if (entries_.empty()) {
       throw ConfigError(Text("--resume: ", run_dir_.string(), " holds no checkpoint to go on from; start it without --resume"));
     }
@@ -80,6 +81,7 @@ class Candidates {
  private:
   const fs::path& run_dir_;
   const RunConfig& config_;
+  const bool may_begin_;
   std::vector<CheckpointEntry> entries_;
   size_t next_ = 0;
 };
@@ -99,8 +101,8 @@ bool AreWholeEverywhere(const fs::path& folder, const Manifest& manifest, std::s
 }  // namespace
 
 std::optional<ResumePoint> FindResumePoint(const fs::path& run_dir, const RunConfig& config, std::span<const int> ranks_here,
-                                           comm::Communicator& comm) {
-  Candidates candidates(run_dir, config);
+                                           comm::Communicator& comm, bool may_begin) {
+  Candidates candidates(run_dir, config, may_begin);
   const auto on_first = [&](const std::function<std::string()>& choose) {
     std::string text;
     OnAllRanks(comm, [&] {

@@ -18,12 +18,13 @@ struct ResumePoint {
 };
 
 /// The newest complete checkpoint whose files are whole on all ranks. Incomplete and damaged ones are passed over, each with a
-/// warning that names the file. None when the run was stopped before its first checkpoint: it then starts from its beginning.
+/// warning that names the file. None when the run was stopped before its first checkpoint: it then starts from its beginning. With `may_begin`
+/// also when it was to write none (checkpoint.every_steps 0) and has none.
 /// Collective over `comm`; rank 0 chooses, every rank reads the files of `ranks_here`.
 /// On all ranks alike: ConfigError for a folder without a run, another configuration (each differing key with both values), another
 /// number of members, another format; DataError when checkpoints are there and none can be used.
 std::optional<ResumePoint> FindResumePoint(const std::filesystem::path& run_dir, const RunConfig& config,
-                                           std::span<const int> ranks_here, comm::Communicator& comm);
+                                           std::span<const int> ranks_here, comm::Communicator& comm, bool may_begin = false);
 
 /// Puts a rank where the checkpoint left it; the parts are as at the start of a run (Strategy::Begin done). Warns when the bits cannot
 /// be the same (another device, nccl). ConfigError for another layout of the weights; DataError as RestoreRank.

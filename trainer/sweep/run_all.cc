@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "trainer/checkpoint/files.h"
 #include "comm/factory.h"
 #include "trainer/run_lock.h"
 #include "trainer/sweep/child.h"
@@ -81,8 +80,8 @@ class Runner {
     std::vector<std::string> words;
     for (const std::string& word : options_.launcher) words.push_back(WithMembers(word, run.config.population.members));
     words.insert(words.end(), {options_.program.string(), "train", files.config.string(), "--run-dir", files.run_dir.string(), "--quiet"});
-    // Without a checkpoint there is nothing to go on from: it begins anew.
-    if (StageOf(files) == RunStage::kStarted && !ListCheckpoints(files.run_dir).empty()) words.emplace_back("--resume");
+    // The run itself looks for checkpoints, once its folder is its own: one that is being stopped may still write its last.
+    if (StageOf(files) == RunStage::kStarted) words.emplace_back("--resume-or-begin");
     running_.push_back({k, clock_.Seconds(), Child(std::move(words), files.log)});
     states_[k].stage = Stage::kRunning;
     Show(static_cast<int>(k));
