@@ -81,7 +81,7 @@ class NcclCommunicator final : public Communicator {
     Run("AllToAllV", [&](ncclComm_t comm, cudaStream_t stream) {
       return EnqueueParts(send, send_counts, recv, recv_counts, comm, stream);
     });
-    CountParts(send, send_counts);
+    CountTraffic(AllToAllTraffic(seat_, send, send_counts));
   }
 
   /// On a stream of its own, so that the caller's kernels do not queue up behind the messages.
@@ -98,7 +98,7 @@ class NcclCommunicator final : public Communicator {
     handle_.Check(EnqueueParts(send, send_counts, recv, recv_counts, handle_.get(), side_->stream()), Flight::kOperation);
     handle_.Settle(Flight::kOperation, timeout());
     flight->end.Record(side_->stream());
-    CountParts(send, send_counts);
+    CountTraffic(AllToAllTraffic(seat_, send, send_counts));
     return flight;
   }
 
@@ -151,12 +151,6 @@ class NcclCommunicator final : public Communicator {
     }
     const ncclResult_t end = ncclGroupEnd();
     return Accepted(result) ? end : result;
-  }
-
-  void CountParts(const torch::Tensor& send, std::span<const int64_t> send_counts) {
-    for (int p = 0; p < size(); ++p) {
-      if (p != rank() && send_counts[p] > 0) CountTraffic({send_counts[p] * ElementBytes(send), 1});
-    }
   }
 
   /// Enqueues on the current stream and waits for the device, because a peer that is gone shows only there.

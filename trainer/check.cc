@@ -32,4 +32,10 @@ CheckedConfig CheckConfig(const std::filesystem::path& file, const std::vector<s
   return checked;
 }
 
+void CheckBudget(const RunConfig& config, const data::Dataset& dataset) {
+  if (!HasBudget(config.strategy)) return;
+  Member member(config, dataset, 0, torch::kCPU);
+  FitBudget(config.strategy, ShapeOf(config, dataset, member));
+}
+
 }  // namespace basin::trainer

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "base/json.h"
+#include "data/dataset.h"
+#include "trainer/config/config.h"
 
 namespace basin::trainer {
 
@@ -17,5 +19,8 @@ struct CheckedConfig {
 
 /// Parses, loads the data, builds the network and asks the strategy for its forecast. ConfigError or DataError with all problems.
 CheckedConfig CheckConfig(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+
+/// ConfigError when the strategy cannot keep its budget in bytes. An outline of the data set will do (data/registry.h).
+void CheckBudget(const RunConfig& config, const data::Dataset& dataset);
 
 }  // namespace basin::trainer

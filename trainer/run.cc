@@ -17,9 +17,9 @@
 #include "comm/mpi.h"
 #include "data/registry.h"
 #include "trainer/agreement.h"
+#include "trainer/check.h"
 #include "trainer/data_plane.h"
 #include "trainer/member.h"
-#include "trainer/plan/budget.h"
 #include "trainer/run_directory.h"
 #include "trainer/run_member.h"
 
@@ -70,13 +70,6 @@ void CheckLink(const RunConfig& config, bool one_host) {
   if (!config.comm.emulate || one_host) return;
   throw ConfigError("comm.emulate needs all ranks on one host, because they read one clock; between hosts the network is real: "
                     "set comm.emulate: null");
-}
-
-/// A budget that cannot be kept is refused before anything is written.
-void CheckBudget(const RunConfig& config, const data::Dataset& dataset) {
-  if (!HasBudget(config.strategy)) return;
-  Member member(config, dataset, 0, torch::kCPU);
-  FitBudget(config.strategy, ShapeOf(config, dataset, member));
 }
 
 /// Everything that can go wrong before the first step, on this rank alone.

@@ -10,12 +10,16 @@
 #include "models/torchscript.h"
 
 namespace basin::trainer {
+void RequireFolderName(Keys& keys, const std::string& name, std::string_view takes_a_path) {
+  const bool is_folder_name = name != "." && name != ".." && name.find('/') == std::string::npos;
+  keys.Require(is_folder_name, "name", Text("'", name, "' is not a name for a folder; leave '/' out (", takes_a_path, " takes a path)"));
+}
+
 namespace {
 
 void VisitRun(Keys& keys, RunConfig& config) {
   keys.String("name", config.name);
-  const bool is_folder_name = config.name != "." && config.name != ".." && config.name.find('/') == std::string::npos;
-  keys.Require(is_folder_name, "name", Text("'", config.name, "' is not a name for a folder; leave '/' out (run.dir takes a path)"));
+  RequireFolderName(keys, config.name, "run.dir");
   std::string dir = keys.reading() ? "runs/" + config.name : config.dir.string();
   keys.String("dir", dir);
   config.dir = dir;

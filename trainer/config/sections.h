@@ -19,6 +19,8 @@ RunConfig ReadConfigTree(const Yaml& root, const std::string& origin, const std:
 
 /// All sections in the order of `configs/reference.yaml` and of `config.yaml` in a run directory.
 void VisitConfig(Keys& keys, Draft& draft);
+/// Of a key "name" that a folder is called by; the message points to what takes a path.
+void RequireFolderName(Keys& keys, const std::string& name, std::string_view takes_a_path);
 
 /// How long, and what members may do differently. Keys that are missing keep the value that is there.
 void VisitTrain(Keys& keys, TrainOptions& options);

@@ -68,11 +68,6 @@ base::Json EvaluateFiles(const RunConfig& config, const ModelFiles& files, bool 
 
 namespace {
 
-/// Only recomputed batch-norm statistics: nothing to do for a network that has none.
-bool MendsByResetAlone(const MendingOptions& mending) {
-  return mending.renorm == MendingOptions::Renorm::kReset && !mending.calibrate_biases && !mending.temperature;
-}
-
 /// Everything that can be refused before the work.
 models::PermutationSpec PrepareToAlign(const AlignOptions& align, std::optional<Workshop>& shop, const std::vector<models::StateDict>& states) {
   Workshop* const tools = shop ? &*shop : nullptr;
@@ -257,7 +252,7 @@ base::Json ConnectFiles(const RunConfig& config, const ModelFiles& files, const 
   Mender mender(mending, *shop, networks);
   report["mending"] = AsJson(mender.options(), mender.samples());
   std::vector<PathMending> treatments;
-  if (mending.any() && !(MendsByResetAlone(mending) && !models::HasBatchNorm(*shop->model))) {
+  if (mender.options().any()) {
     treatments.push_back({std::string(RenormName(mending.renorm)), [&](models::Classifier& model, int64_t a, int64_t b, double lambda) {
                             mender.Mend(model, std::array{static_cast<size_t>(a), static_cast<size_t>(b)}, std::array{1 - lambda, lambda});
                           }});

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "data/registry.h"
-#include "trainer/loop.h"
+#include "trainer/check.h"
 #include "trainer/plan/budget.h"
 
 namespace basin::trainer {
@@ -16,9 +16,8 @@ void CheckBudgets(const SweepPlan& plan) {
     if (!HasBudget(run.config.strategy) || !seen.insert(run.cell).second) continue;
     const data::DatasetOutline outline = data::OutlineDataset(run.config.data);
     CheckAgainstData(run.config, *outline.dataset);
-    Member member(run.config, *outline.dataset, 0, torch::kCPU);
     try {
-      FitBudget(run.config.strategy, ShapeOf(run.config, *outline.dataset, member));
+      CheckBudget(run.config, *outline.dataset);
     } catch (const ConfigError& refused) {
       refusals += Text("\n  ", plan.cells[run.cell].name, ": ", refused.what());
     }

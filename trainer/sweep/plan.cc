@@ -128,8 +128,7 @@ SweepFile ReadFileOf(const std::filesystem::path& file, Problems& problems) {
   SweepFile sweep{.name = file.stem().string()};
   Section::ReadAs(root, "", problems, [&](Keys& keys) {
     keys.String("name", sweep.name);
-    keys.Require(sweep.name != "." && sweep.name != ".." && sweep.name.find('/') == std::string::npos, "name",
-                 Text("'", sweep.name, "' is not a name for a folder; leave '/' out (--out takes a path)"));
+    RequireFolderName(keys, sweep.name, "--out");
     keys.Value("base", [&](const Yaml& node, const std::string&, Problems& all) { ReadBase(node, file, sweep, all); }, {});
     keys.Require(keys.At("base") != nullptr, "base", "is missing: the configuration that the runs start from, a file or sections");
     keys.Value("set", [&](const Yaml& node, const std::string& path, Problems& all) { ReadDimensions(node, path, false, sweep.set, all); },
